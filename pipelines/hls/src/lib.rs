@@ -1,0 +1,1 @@
+//! Playlists as values: push a part or segment, answer a request. Pure.
