@@ -1,30 +1,35 @@
-//! GStreamer mechanism without policy: typed bus events, linking, state changes with a deadline, EOS drain, dot
-//! dumps, the one time base of a process. Knows nothing of meetings or layouts.
+//! GStreamer mechanism without policy: typed bus events, state changes with a deadline, EOS, dot dumps, the one time
+//! base of a process, and which elements are not installed. Knows nothing of meetings or layouts.
+//!
+//! # Design
+//! The bus has no thread and no main loop of its own: a sync handler turns each message into an [`Event`] on the
+//! thread that posted it and hands it to a channel, so that whoever owns the pipeline reads its fate in order and in
+//! its own loop. Events carry the element itself; an owner compares handles and never parses names.
+//!
+//! A state change can hang for ever in a broken element. [`reach`] therefore runs it on a thread of its own and gives
+//! that thread up after a deadline: what hangs is leaked and reported, and the process goes on or ends.
 
-use media::RunningTime;
+mod bus;
+mod missing;
+mod pipeline;
+mod state;
+mod time;
 
-/// The one clock and base time that every pipeline of a process shares, so that running times compare directly.
-#[derive(Debug, Clone)]
-pub struct Timebase {
-    clock: gstreamer::Clock,
-    base: gstreamer::ClockTime,
-}
+pub use bus::{Event, Events, translate};
+pub use missing::missing;
+pub use pipeline::Pipeline;
+pub use state::{StateError, reach};
+pub use time::Timebase;
 
-impl Timebase {
-    /// Takes the system's monotonic clock; now becomes running time zero.
-    #[must_use]
-    pub fn start() -> Self {
-        todo!()
-    }
+/// GStreamer could not start in this process.
+#[derive(Debug, thiserror::Error)]
+#[error("GStreamer does not start; check that libgstreamer1.0-0 and its plugins are installed whole")]
+pub struct InitError(#[source] gstreamer::glib::Error);
 
-    #[must_use]
-    pub fn now(&self) -> RunningTime {
-        todo!()
-    }
-
-    /// Makes `pipeline` run on this clock from this base time.
-    pub fn rule(&self, _pipeline: &gstreamer::Pipeline) {
-        let _ = (&self.clock, self.base);
-        todo!()
-    }
+/// Starts GStreamer in this process. Calling it again does nothing.
+///
+/// # Errors
+/// When the library or its registry is broken.
+pub fn init() -> Result<(), InitError> {
+    gstreamer::init().map_err(InitError)
 }
