@@ -1,9 +1,18 @@
 //! What each event says besides its envelope.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::ids::{PolicyId, RecordingId};
+use crate::decode::DecodeError;
+use crate::envelope::Exchange;
+use crate::ids::{GRAMMAR, PolicyId, RecordingId};
+use crate::word::{self, LANGUAGE, MODEL};
+
+/// No recording lasts longer, whatever was asked for: a forgotten room must end.
+pub const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
 /// How a recording is composed. `layout` turns the name into places.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +42,9 @@ pub struct RoomStarted {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomEnded {
+    /// A short word for machines, such as `destroyed` or `empty`.
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub reason: String,
 }
 
@@ -40,13 +52,17 @@ pub struct RoomEnded {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParticipantNews {
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub participant: String,
 }
 
-/// `track.published` and `track.unpublished`.
+/// `track.published` and `track.unpublished`: the participant sends media, or no longer does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrackNews {
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub participant: String,
 }
 
@@ -56,23 +72,40 @@ pub struct TrackNews {
 pub struct RecordingRequested {
     pub policy: PolicyId,
     /// `policy`, or an opaque id of who asked.
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub requested_by: String,
     pub layout: LayoutName,
     /// BCP 47, such as `nb` or `en`.
+    #[serde(deserialize_with = "word::language")]
+    #[schemars(extend("pattern" = LANGUAGE))]
     pub language: String,
     pub basis: Basis,
     /// Days until disposal, counted from the end.
     pub retention_days: u32,
     /// Also publish it live.
     pub webinar: bool,
-    /// Longest duration in seconds. Capped by the recorder's own limit.
+    /// Longest duration in seconds. Nothing, less and more than twelve hours all come to twelve hours.
     pub max_seconds: i64,
+}
+
+impl RecordingRequested {
+    /// How long this recording may last. A wish of nothing, of less, or of more than [`LONGEST`] comes to [`LONGEST`].
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        match u64::try_from(self.max_seconds) {
+            Ok(seconds @ 1..) => Duration::from_secs(seconds).min(LONGEST),
+            Ok(0) | Err(_) => LONGEST,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingStopped {
     pub policy: PolicyId,
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub requested_by: String,
 }
 
@@ -100,6 +133,8 @@ pub struct EpochStored {
     /// The recording is over; no further epoch is expected.
     pub last: bool,
     /// BCP 47; what the transcriber is to hear.
+    #[serde(deserialize_with = "word::language")]
+    #[schemars(extend("pattern" = LANGUAGE))]
     pub language: String,
 }
 
@@ -109,6 +144,8 @@ pub struct RecordingReady {
     pub recording: RecordingId,
     pub generation: u32,
     pub duration_ms: u64,
+    #[serde(deserialize_with = "word::language")]
+    #[schemars(extend("pattern" = LANGUAGE))]
     pub language: String,
     /// False when a stretch is missing; the manifest says which.
     pub complete: bool,
@@ -119,6 +156,8 @@ pub struct RecordingReady {
 pub struct RecordingFailed {
     pub recording: RecordingId,
     /// A short word for machines, such as `room-full`, `empty`, `refused-pin`.
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub reason: String,
     pub retryable: bool,
 }
@@ -140,8 +179,12 @@ pub struct StreamEnded {
 pub struct TranscriptReady {
     pub recording: RecordingId,
     pub generation: u32,
+    #[serde(deserialize_with = "word::language")]
+    #[schemars(extend("pattern" = LANGUAGE))]
     pub language: String,
     /// The model's file name and SHA-256, for the record.
+    #[serde(deserialize_with = "word::model")]
+    #[schemars(extend("pattern" = MODEL))]
     pub model: String,
     pub cues: u32,
 }
@@ -150,54 +193,90 @@ pub struct TranscriptReady {
 #[serde(deny_unknown_fields)]
 pub struct TranscriptFailed {
     pub recording: RecordingId,
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
     pub reason: String,
     pub retryable: bool,
 }
 
-/// Every event there is. A new one is a variant here, an arm in [`Body::kind`] and a fixture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    RoomStarted(RoomStarted),
-    RoomEnded(RoomEnded),
-    ParticipantJoined(ParticipantNews),
-    ParticipantLeft(ParticipantNews),
-    TrackPublished(TrackNews),
-    TrackUnpublished(TrackNews),
-    RecordingRequested(RecordingRequested),
-    RecordingStopped(RecordingStopped),
-    RecorderJoined(RecorderJoined),
-    RecordingStarted(RecordingStarted),
-    EpochStored(EpochStored),
-    RecordingReady(RecordingReady),
-    RecordingFailed(RecordingFailed),
-    StreamLive(StreamLive),
-    StreamEnded(StreamEnded),
-    TranscriptReady(TranscriptReady),
-    TranscriptFailed(TranscriptFailed),
+/// One row per event: variant, data, kind, exchange.
+macro_rules! bodies {
+    ($($variant:ident($data:ty) = $kind:literal on $exchange:ident,)*) => {
+        /// Every event there is. A new one is a row here and a fixture in `samples/events`; tests ask for both.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Body {
+            $($variant($data),)*
+        }
+
+        impl Body {
+            /// The kinds of all events, as [`Body::kind`] tells them.
+            pub const KINDS: &[&str] = &[$($kind),*];
+
+            /// `entity.verb`, as it stands in the CloudEvents type and in the routing key.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $kind,)*
+                }
+            }
+
+            /// Where it is published.
+            #[must_use]
+            pub fn exchange(&self) -> Exchange {
+                match self {
+                    $(Self::$variant(_) => Exchange::$exchange,)*
+                }
+            }
+
+            pub(crate) fn read(kind: &str, data: Value) -> Result<Self, DecodeError> {
+                match kind {
+                    $($kind => serde_json::from_value(data).map(Self::$variant).map_err(|_| DecodeError::Data($kind)),)*
+                    _ => Err(DecodeError::UnknownType),
+                }
+            }
+
+            pub(crate) fn data(&self) -> Value {
+                let data = match self {
+                    $(Self::$variant(data) => serde_json::to_value(data),)*
+                };
+                data.expect("structs of strings and integers serialise")
+            }
+
+            /// Where events of `kind` are published.
+            pub(crate) fn exchange_of(kind: &str) -> Option<Exchange> {
+                match kind {
+                    $($kind => Some(Exchange::$exchange),)*
+                    _ => None,
+                }
+            }
+
+            /// The schema of `kind`'s data.
+            pub(crate) fn schema_of(kind: &str, generator: &mut schemars::SchemaGenerator) -> Option<Value> {
+                match kind {
+                    $($kind => Some(generator.subschema_for::<$data>().into()),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl Body {
-    /// `entity.verb`, as it stands in the CloudEvents type and in the routing key.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::RoomStarted(_) => "room.started",
-            Self::RoomEnded(_) => "room.ended",
-            Self::ParticipantJoined(_) => "participant.joined",
-            Self::ParticipantLeft(_) => "participant.left",
-            Self::TrackPublished(_) => "track.published",
-            Self::TrackUnpublished(_) => "track.unpublished",
-            Self::RecordingRequested(_) => "recording.requested",
-            Self::RecordingStopped(_) => "recording.stopped",
-            Self::RecorderJoined(_) => "recorder.joined",
-            Self::RecordingStarted(_) => "recording.started",
-            Self::EpochStored(_) => "epoch.stored",
-            Self::RecordingReady(_) => "recording.ready",
-            Self::RecordingFailed(_) => "recording.failed",
-            Self::StreamLive(_) => "stream.live",
-            Self::StreamEnded(_) => "stream.ended",
-            Self::TranscriptReady(_) => "transcript.ready",
-            Self::TranscriptFailed(_) => "transcript.failed",
-        }
-    }
+bodies! {
+    RoomStarted(RoomStarted) = "room.started" on Events,
+    RoomEnded(RoomEnded) = "room.ended" on Events,
+    ParticipantJoined(ParticipantNews) = "participant.joined" on Events,
+    ParticipantLeft(ParticipantNews) = "participant.left" on Events,
+    TrackPublished(TrackNews) = "track.published" on Events,
+    TrackUnpublished(TrackNews) = "track.unpublished" on Events,
+    RecordingRequested(RecordingRequested) = "recording.requested" on Commands,
+    RecordingStopped(RecordingStopped) = "recording.stopped" on Commands,
+    RecorderJoined(RecorderJoined) = "recorder.joined" on Events,
+    RecordingStarted(RecordingStarted) = "recording.started" on Events,
+    EpochStored(EpochStored) = "epoch.stored" on Events,
+    RecordingReady(RecordingReady) = "recording.ready" on Events,
+    RecordingFailed(RecordingFailed) = "recording.failed" on Events,
+    StreamLive(StreamLive) = "stream.live" on Events,
+    StreamEnded(StreamEnded) = "stream.ended" on Events,
+    TranscriptReady(TranscriptReady) = "transcript.ready" on Events,
+    TranscriptFailed(TranscriptFailed) = "transcript.failed" on Events,
 }

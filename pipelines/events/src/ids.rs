@@ -11,7 +11,10 @@ pub struct BadId {
     pub what: &'static str,
 }
 
-fn fits(text: &str) -> bool {
+/// The grammar of ids as a regular expression, for schemas.
+pub(crate) const GRAMMAR: &str = "^[A-Za-z0-9_-]{1,64}$";
+
+pub(crate) fn fits(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
@@ -20,7 +23,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String", extend("pattern" = "^[A-Za-z0-9_-]{1,64}$"))]
+        #[schemars(with = "String", extend("pattern" = GRAMMAR))]
         pub struct $name(String);
 
         impl $name {
@@ -89,6 +92,33 @@ id! {
 #[serde(rename_all = "kebab-case")]
 pub enum Platform {
     Janus,
+}
+
+impl Platform {
+    /// As it stands in CloudEvents `source` and in routing keys.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Janus => "janus",
+        }
+    }
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Platform {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        match text {
+            "janus" => Ok(Self::Janus),
+            _ => Err(BadId { what: "a platform" }),
+        }
+    }
 }
 
 /// A recording. The same room run recorded under the same policy always has the same id, so a repeated event cannot
