@@ -1,0 +1,118 @@
+//! One rendition: its init sections, its segments in order, and the parts of those not yet closed. Knows nothing of
+//! other renditions or of what is listed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use media::{Init, MediaTime, Part, WallTime};
+
+/// One place on the timeline.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) msn: u64,
+    pub(crate) epoch: u32,
+    /// Its number within the epoch.
+    pub(crate) number: u64,
+    pub(crate) lasts: Duration,
+    /// Where it ends within its epoch.
+    pub(crate) ends: MediaTime,
+    pub(crate) date: WallTime,
+    /// Its discontinuity sequence number.
+    pub(crate) turn: u64,
+    /// The timeline breaks before it.
+    pub(crate) breaks: bool,
+    /// None of them: the segment never arrived whole, a GAP.
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Segment {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes.len() as u64).sum()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) inits: BTreeMap<u32, Init>,
+    /// Without holes in `msn`.
+    pub(crate) segments: VecDeque<Segment>,
+    /// Of the newest epoch, by number.
+    pub(crate) open: BTreeMap<u64, Vec<Part>>,
+    pub(crate) rate: Rate,
+}
+
+impl Stream {
+    /// The MSN after the last one, if there is any.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.segments.back().map(|last| last.msn + 1)
+    }
+
+    pub(crate) fn at(&self, msn: u64) -> Option<&Segment> {
+        let first = self.segments.front()?.msn;
+        self.segments.get(usize::try_from(msn.checked_sub(first)?).ok()?)
+    }
+
+    /// Segments from `msn` on.
+    pub(crate) fn from(&self, msn: u64) -> impl Iterator<Item = &Segment> {
+        let skipped = self.segments.front().map_or(0, |first| msn.saturating_sub(first.msn));
+        self.segments.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn lasts_from(&self, msn: u64) -> Duration {
+        self.from(msn).map(|segment| segment.lasts).sum()
+    }
+
+    pub(crate) fn push(&mut self, segment: Segment) {
+        self.rate.add(segment.bytes(), segment.lasts);
+        self.segments.push_back(segment);
+    }
+
+    /// Forgets all before `msn`, and init sections that nothing needs any more.
+    pub(crate) fn forget_before(&mut self, msn: u64) {
+        while self.segments.front().is_some_and(|first| first.msn < msn) {
+            self.segments.pop_front();
+        }
+        if let Some(first) = self.segments.front() {
+            self.inits.retain(|epoch, _| *epoch >= first.epoch);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        let inits = self.inits.values().map(|init| init.bytes.len() as u64);
+        let open = self.open.values().flatten().map(|part| part.bytes.len() as u64);
+        inits.chain(open).chain(self.segments.iter().map(Segment::bytes)).sum()
+    }
+}
+
+/// Bits per second over the whole life of a rendition.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    /// Of the densest segment.
+    pub(crate) peak: u64,
+    bytes: u64,
+    lasts: Duration,
+}
+
+impl Rate {
+    pub(crate) fn average(&self) -> u64 {
+        bits_per_second(self.bytes, self.lasts)
+    }
+
+    fn add(&mut self, bytes: u64, lasts: Duration) {
+        if bytes == 0 {
+            return;
+        }
+        self.bytes += bytes;
+        self.lasts += lasts;
+        // rfc8216bis 4.4.6.2: the peak counts runs of at least half a target duration; the cut end of an epoch may
+        // be one frame long and as dense as a key frame.
+        if lasts > Duration::from_secs(1) {
+            self.peak = self.peak.max(bits_per_second(bytes, lasts));
+        }
+    }
+}
+
+fn bits_per_second(bytes: u64, lasts: Duration) -> u64 {
+    let bits = u128::from(bytes) * 8 * 1_000_000_000;
+    u64::try_from(bits / lasts.as_nanos().max(1)).unwrap_or(u64::MAX)
+}
