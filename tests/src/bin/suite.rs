@@ -152,7 +152,7 @@ async fn run(suite: Suite, program: &Program) -> Result<Outcome> {
         .spawn()
         .with_context(|| format!("cannot start {}", program.path.display()))?;
     let outcome = match tokio::time::timeout(suite.limit(), child.wait()).await {
-        Ok(status) if status?.success() => "passed",
+        Ok(Ok(status)) if status.success() => "passed",
         Ok(_) => "failed",
         Err(_) => {
             child.kill().await?;
