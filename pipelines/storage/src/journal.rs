@@ -1,4 +1,7 @@
-//! What one epoch stored, and what only the institution may read about it.
+//! What one epoch stored, and what only the institution may read about it. Both are sealed before they are put.
+//!
+//! A journal is JSON lines: a head, a line for each segment and each gap, and an end that counts them, so that one cut
+//! short is never taken for a short recording.
 
 use std::time::Duration;
 
@@ -54,19 +57,106 @@ pub struct RenditionInfo {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    #[error("the journal is cut short: {0}")]
-    Short(String),
+    /// Has other numbers than its end says, or no end.
+    #[error("the journal is not whole: {segments} segments and {gaps} gaps, where its end counts {counted:?}")]
+    Short { segments: usize, gaps: usize, counted: Option<(usize, usize)> },
     #[error("line {line} of the journal is not understood: {why}")]
     Line { line: usize, why: String },
 }
 
+/// One line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Line {
+    Epoch(Head),
+    Segment(Entry),
+    Gap(Gap),
+    End { segments: usize, gaps: usize },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    recording: RecordingId,
+    epoch: u32,
+    began: WallTime,
+    ended: WallTime,
+    spec: PipelineSpec,
+    renditions: Vec<RenditionInfo>,
+}
+
 impl Journal {
+    /// The file: JSON lines.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
+        let head = Line::Epoch(Head {
+            recording: self.recording,
+            epoch: self.epoch,
+            began: self.began,
+            ended: self.ended,
+            spec: self.spec.clone(),
+            renditions: self.renditions.clone(),
+        });
+        let segments = self.entries.iter().cloned().map(Line::Segment);
+        let gaps = self.gaps.iter().cloned().map(Line::Gap);
+        let end = Line::End { segments: self.entries.len(), gaps: self.gaps.len() };
+        let mut bytes = Vec::new();
+        for line in std::iter::once(head).chain(segments).chain(gaps).chain(std::iter::once(end)) {
+            #[expect(
+                clippy::expect_used,
+                reason = "only maps with odd keys and failing Serialize fail; here are neither"
+            )]
+            serde_json::to_writer(&mut bytes, &line).expect("plain structs are JSON");
+            bytes.push(b'\n');
+        }
+        bytes
     }
-    pub fn parse(_bytes: &[u8]) -> Result<Self, JournalError> {
-        todo!()
+
+    /// Reads a whole journal back.
+    ///
+    /// # Errors
+    /// [`JournalError::Short`] when the end is missing or counts more, [`JournalError::Line`] for anything odd.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JournalError> {
+        let mut journal: Option<Self> = None;
+        let mut ended = None;
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        for (at, text) in text.split(|byte| *byte == b'\n').enumerate() {
+            let odd = |why: String| JournalError::Line { line: at + 1, why };
+            let line = serde_json::from_slice(text).map_err(|why| odd(why.to_string()))?;
+            if ended.is_some() {
+                return Err(odd("it follows the end".into()));
+            }
+            match (line, &mut journal) {
+                (Line::Epoch(head), None) => journal = Some(head.into()),
+                (Line::Segment(entry), Some(journal)) => journal.entries.push(entry),
+                (Line::Gap(gap), Some(journal)) => journal.gaps.push(gap),
+                (Line::End { segments, gaps }, Some(_)) => ended = Some((segments, gaps)),
+                (_, None) => return Err(odd("the epoch is not named first".into())),
+                (Line::Epoch(_), Some(_)) => return Err(odd("the epoch is named twice".into())),
+            }
+        }
+        match (journal, ended) {
+            (Some(journal), Some(counted)) if counted == (journal.entries.len(), journal.gaps.len()) => Ok(journal),
+            (Some(journal), counted) => {
+                Err(JournalError::Short { segments: journal.entries.len(), gaps: journal.gaps.len(), counted })
+            }
+            (None, _) => Err(JournalError::Short { segments: 0, gaps: 0, counted: None }),
+        }
+    }
+}
+
+impl From<Head> for Journal {
+    fn from(head: Head) -> Self {
+        Self {
+            recording: head.recording,
+            epoch: head.epoch,
+            began: head.began,
+            ended: head.ended,
+            spec: head.spec,
+            entries: Vec::new(),
+            gaps: Vec::new(),
+            renditions: head.renditions,
+        }
     }
 }
 
@@ -129,5 +219,76 @@ mod nanos {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{PolicyId, SessionId, TenantId};
+
+    use super::*;
+
+    fn journal() -> Journal {
+        let id = RecordingId::derive(
+            &TenantId::new("uni").unwrap(),
+            &SessionId::new("s1").unwrap(),
+            &PolicyId::new("p").unwrap(),
+        );
+        let entry = |number: u64| Entry {
+            rendition: Rendition::video(),
+            number,
+            key: format!("v1/uni/2026/{id}/live/0001/video/{number:08}.m4s.age"),
+            size: 1_000 + number,
+            sha256: "ab".repeat(32),
+            begins: MediaTime(number * 3_200_000_000),
+            lasts: Duration::from_nanos(3_200_000_001),
+            wall: WallTime(1_795_372_178_123_456),
+        };
+        Journal {
+            recording: id,
+            epoch: 1,
+            began: WallTime(1_795_372_178_000_000),
+            ended: WallTime(1_795_372_190_000_000),
+            spec: PipelineSpec::default(),
+            entries: (0..3).map(entry).collect(),
+            gaps: vec![Gap { from: MediaTime(1), to: MediaTime(2), why: "reconnect".into() }],
+            renditions: vec![RenditionInfo {
+                rendition: Rendition::video(),
+                codec: "avc1.64001f".into(),
+                picture: Some(Canvas::default()),
+                init_key: "k".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_journal_survives_its_text_to_the_nanosecond() {
+        assert_eq!(Journal::parse(&journal().to_bytes()).unwrap(), journal());
+    }
+
+    #[test]
+    fn a_journal_cut_at_any_byte_is_refused() {
+        let bytes = journal().to_bytes();
+        // The last newline carries nothing; every byte before it does.
+        for cut in 0..bytes.len() - 1 {
+            assert!(Journal::parse(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_journal_that_lost_a_line_is_refused() {
+        let text = String::from_utf8(journal().to_bytes()).unwrap();
+        for lost in 0..text.lines().count() {
+            let rest: Vec<_> = text.lines().enumerate().filter(|(at, _)| *at != lost).map(|(_, line)| line).collect();
+            assert!(Journal::parse(rest.join("\n").as_bytes()).is_err(), "without line {lost}");
+        }
+    }
+
+    #[test]
+    fn a_field_given_twice_or_unknown_is_refused() {
+        let text = String::from_utf8(journal().to_bytes()).unwrap();
+        for odd in [text.replace("\"epoch\":1", "\"epoch\":1,\"epoch\":1"), text.replace("\"why\"", "\"reason\"")] {
+            assert!(matches!(Journal::parse(odd.as_bytes()), Err(JournalError::Line { .. })));
+        }
     }
 }

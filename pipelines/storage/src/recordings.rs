@@ -1,37 +1,146 @@
-//! The catalogue as the bucket has it: every recording's `state.json`.
+//! The catalogue as the bucket has it: each recording's `state.json`, read whole and changed by compare-and-swap.
+//! Who may change it, and to what, is `claim`'s to say; here stands what no writer may do: grow it without end, make
+//! it another's, or go back an epoch.
 
+use bytes::Bytes;
 use claim::Record;
 use events::{RecordingId, TenantId};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::path::RecordingPath;
-use crate::store::{Store, StoreError};
+use crate::store::{Bucket, Condition, Store, StoreError};
 
-/// All recordings, or a tenant's.
-pub async fn list(
-    _store: &Store,
-    _tenant: Option<&TenantId>,
-) -> Result<Vec<(RecordingPath, Record, String)>, StoreError> {
-    todo!()
+/// A record has one kilobyte.
+const LONGEST: u64 = 64 << 10;
+
+/// Records read at once.
+const AT_ONCE: usize = 16;
+
+/// A recording, its record, and the record's ETag.
+pub type Found = (RecordingPath, Record, String);
+
+/// All recordings, or a tenant's, in order of tenant, year and id. A record that cannot be one is left out with a
+/// warning: its recording needs a person.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn list(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<Found>, StoreError> {
+    let mut paths = Vec::new();
+    for year in years(store, tenant).await? {
+        let names = store.folders(Bucket::Media, &year).await?;
+        paths.extend(names.iter().filter_map(|name| RecordingPath::of_key(&format!("{year}{name}/"))));
+    }
+    let reading = stream::iter(paths).map(|path| async move {
+        match state(store, &path).await {
+            Ok((record, etag)) => Ok(Some((path, record, etag))),
+            Err(StoreError::Missing { .. }) => Ok(None),
+            Err(StoreError::BadRecord { key, why }) => {
+                tracing::warn!(key, why, "a recording's record cannot be read; it is left as it is");
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    });
+    reading.buffered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await
 }
 
-pub async fn find(
-    _store: &Store,
-    _recording: RecordingId,
-) -> Result<Option<(RecordingPath, Record, String)>, StoreError> {
-    todo!()
+/// One recording by its id alone.
+///
+/// # Errors
+/// When the store does not answer, or the record cannot be one.
+pub async fn find(store: &Store, recording: RecordingId) -> Result<Option<Found>, StoreError> {
+    // The newest year first: most questions are about recordings of this week.
+    for year in years(store, None).await?.into_iter().rev() {
+        let Some(path) = RecordingPath::of_key(&format!("{year}{recording}/")) else { continue };
+        match state(store, &path).await {
+            Ok((record, etag)) => return Ok(Some((path, record, etag))),
+            Err(StoreError::Missing { .. }) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(None)
 }
 
-/// The record and its etag.
-pub async fn state(_store: &Store, _path: &RecordingPath) -> Result<(Record, String), StoreError> {
-    todo!()
+/// `v1/{tenant}/{yyyy}/` for all there are.
+async fn years(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<String>, StoreError> {
+    let tenants = match tenant {
+        Some(tenant) => vec![tenant.to_string()],
+        None => store.folders(Bucket::Media, "v1/").await?,
+    };
+    let mut years = Vec::new();
+    for tenant in tenants {
+        let tenant = format!("v1/{tenant}/");
+        let names = store.folders(Bucket::Media, &tenant).await?;
+        years.extend(names.iter().map(|year| format!("{tenant}{year}/")));
+    }
+    Ok(years)
 }
 
-/// The new etag; `Conflict` when another was faster.
-pub async fn swap(_store: &Store, _path: &RecordingPath, _record: &Record, _etag: &str) -> Result<String, StoreError> {
-    todo!()
+/// The record and its ETag.
+///
+/// # Errors
+/// [`StoreError::Missing`]; [`StoreError::BadRecord`] when it is too long, is not a record, or is another
+/// recording's.
+pub async fn state(store: &Store, path: &RecordingPath) -> Result<(Record, String), StoreError> {
+    let key = path.state();
+    let bad = |why: String| StoreError::BadRecord { key: key.clone(), why };
+    let (bytes, etag) = match store.get(Bucket::Media, &key, LONGEST).await {
+        Err(StoreError::TooLong { limit, .. }) => return Err(bad(format!("it is longer than {limit} bytes"))),
+        other => other?,
+    };
+    let record: Record = serde_json::from_slice(&bytes).map_err(|why| bad(why.to_string()))?;
+    if !belongs(&record, path) {
+        return Err(bad("it is another recording's".into()));
+    }
+    Ok((record, etag))
 }
 
-/// The etag; `Exists` when another was faster.
-pub async fn create(_store: &Store, _path: &RecordingPath, _record: &Record) -> Result<String, StoreError> {
-    todo!()
+/// Replaces the record that has `etag`. The new ETag.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when another was faster; [`StoreError::BadRecord`] when the record is another recording's
+/// or goes back to an earlier epoch.
+pub async fn swap(store: &Store, path: &RecordingPath, record: &Record, etag: &str) -> Result<String, StoreError> {
+    let key = path.state();
+    let (current, found) = state(store, path).await?;
+    if found != etag || etag.is_empty() {
+        return Err(StoreError::Conflict { key });
+    }
+    if record.epoch < current.epoch {
+        let why = format!("epoch {} would follow epoch {}", record.epoch, current.epoch);
+        return Err(StoreError::BadRecord { key, why });
+    }
+    write(store, path, record, Condition::Match(etag.into())).await
+}
+
+/// Writes the first record. Its ETag.
+///
+/// # Errors
+/// [`StoreError::Exists`] when the recording has a record already.
+pub async fn create(store: &Store, path: &RecordingPath, record: &Record) -> Result<String, StoreError> {
+    write(store, path, record, Condition::Absent).await
+}
+
+/// A lost answer is settled by [`Store::put`]: `owner` and `changed` make each worker's record its own.
+async fn write(
+    store: &Store,
+    path: &RecordingPath,
+    record: &Record,
+    condition: Condition,
+) -> Result<String, StoreError> {
+    let key = path.state();
+    let bad = |why: &str| Err(StoreError::BadRecord { key: key.clone(), why: why.into() });
+    if !belongs(record, path) {
+        return bad("it is another recording's");
+    }
+    let bytes = match serde_json::to_vec_pretty(record) {
+        Ok(bytes) if bytes.len() as u64 <= LONGEST => Bytes::from(bytes),
+        Ok(_) => return bad("it is too long"),
+        Err(_) => return bad("it cannot be written as JSON"),
+    };
+    Ok(store.put(Bucket::Media, &key, bytes, condition).await?.etag)
+}
+
+fn belongs(record: &Record, path: &RecordingPath) -> bool {
+    (record.recording, &record.tenant) == (path.recording, &path.tenant)
 }

@@ -1,60 +1,246 @@
-//! Reads a recording back and names what is wrong with it. Needs no secret key.
+//! Reads a recording back, byte for byte, and names what is wrong with it. Needs no secret key, and changes nothing.
+//!
+//! The chain of proof: a signer whom we believe signed the newest manifest; it names the hash of the one before, and
+//! the size and hash of every object, key files among them. What lies in the recording's folders beside that is
+//! named, too.
 
-use crate::manifest::{Manifest, Signers};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
+
+use crate::manifest::{LONGEST, Manifest, Object, SignError, Signers, verify_signature};
 use crate::path::RecordingPath;
+use crate::recordings;
 use crate::store::{Bucket, Store, StoreError};
+
+/// Objects read at once.
+const AT_ONCE: usize = 4;
+
+/// An SSH signature has 300 bytes.
+const LONGEST_SIGNATURE: u64 = 16 << 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
+    /// The newest that could be read.
     pub manifest: Manifest,
-    /// Empty when all is as it was signed.
+    /// Empty when all is as it was signed. In order of bucket and key.
     pub findings: Vec<Finding>,
+    /// How many objects were read, and how many bytes of them.
     pub objects: usize,
     pub bytes: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     pub bucket: Bucket,
     pub key: String,
     pub what: What,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum What {
     Missing,
-    Altered {
-        expected: String,
-        found: String,
-    },
     Resized {
         expected: u64,
         found: u64,
+    },
+    /// The hashes, in hex.
+    Altered {
+        expected: String,
+        found: String,
     },
     /// Holds what the manifest says of another object.
     Swapped {
         with: String,
     },
-    /// In the recording's folder, and not in the manifest.
+    /// In the recording's folders, and not in the manifest.
     Extra,
-    BadSignature,
-    /// This generation does not name the one before it by its hash.
+    /// Not signed by anybody we believe, or changed since.
+    BadSignature {
+        why: String,
+    },
+    /// A manifest that does not name the one before it by its hash.
     BrokenChain,
-    /// A manifest that cannot be read or names objects outside its recording.
-    BadManifest(String),
+    /// A manifest that cannot be read, or speaks of another recording.
+    BadManifest {
+        why: String,
+    },
 }
 
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, what, .. } = self;
+        match what {
+            What::Missing => write!(f, "{key} is missing"),
+            What::Resized { expected, found } => write!(f, "{key} has {found} bytes, not {expected}"),
+            What::Altered { .. } => write!(f, "{key} was altered"),
+            What::Swapped { with } => write!(f, "{key} holds what belongs to {with}"),
+            What::Extra => write!(f, "{key} is not in the manifest"),
+            What::BadSignature { why } => write!(f, "{key} does not prove its manifest: {why}"),
+            What::BrokenChain => write!(f, "{key} does not follow from the generation before it"),
+            What::BadManifest { why } => write!(f, "{key} is no manifest of this recording: {why}"),
+        }
+    }
+}
+
+/// Nothing could be said at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    #[error("the recording has no manifest: it was not finalized, or the manifest was removed")]
+    #[error("the recording has no manifest: it was not finalized, or its manifest was removed")]
     NoManifest,
-    #[error("no manifest of the recording can be read: {0}")]
+    #[error("no manifest of the recording can be read; the newest fails with: {0}")]
     BadManifest(String),
     #[error("could not read the recording")]
     Store(#[from] StoreError),
 }
 
-pub async fn verify(_store: &Store, _path: &RecordingPath, _signers: &Signers) -> Result<Report, VerifyError> {
-    todo!()
+/// Reads everything that the newest manifest names, and says what is not as it was signed.
+///
+/// # Errors
+/// When no manifest can be read, or the store does not answer; a wrong object is a finding, not an error.
+pub async fn verify(store: &Store, path: &RecordingPath, signers: &Signers) -> Result<Report, VerifyError> {
+    let mut lying: BTreeSet<(Bucket, String)> = BTreeSet::new();
+    for (bucket, prefix) in [(Bucket::Media, path.prefix()), (Bucket::Keys, path.keys_prefix())] {
+        lying.extend(store.list(bucket, &prefix).await?.into_iter().map(|entry| (bucket, entry.key)));
+    }
+    let mut findings = Findings::default();
+    let manifest = chain(store, path, signers, &lying, &mut findings).await?;
+
+    let by_hash: HashMap<&str, &Object> =
+        manifest.objects.iter().map(|object| (object.sha256.as_str(), object)).collect();
+    let mut reading = stream::iter(&manifest.objects)
+        .map(|object| async move { look(store, object).await.map(|found| (object, found)) })
+        .buffer_unordered(AT_ONCE);
+    let mut bytes = 0;
+    while let Some((object, found)) = reading.try_next().await? {
+        lying.remove(&(object.bucket, object.key.clone()));
+        let Some((size, sha256)) = found else {
+            findings.add(object.bucket, &object.key, What::Missing);
+            continue;
+        };
+        bytes += size;
+        if sha256 == object.sha256 && size == object.size {
+            continue;
+        }
+        let what = match by_hash.get(sha256.as_str()) {
+            Some(other) if other.key != object.key => What::Swapped { with: other.key.clone() },
+            _ if size != object.size => What::Resized { expected: object.size, found: size },
+            _ => What::Altered { expected: object.sha256.clone(), found: sha256 },
+        };
+        findings.add(object.bucket, &object.key, what);
+    }
+    drop(reading);
+
+    lying.remove(&(Bucket::Media, path.state()));
+    for generation in 1..=manifest.generation {
+        lying.remove(&(Bucket::Media, path.manifest(generation)));
+        lying.remove(&(Bucket::Media, path.signature(generation)));
+    }
+    for (bucket, key) in lying {
+        findings.add(bucket, &key, What::Extra);
+    }
+    let objects = manifest.objects.len();
+    let mut findings = findings.0;
+    findings.sort();
+    findings.dedup();
+    Ok(Report { manifest, findings, objects, bytes })
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, bucket: Bucket, key: &str, what: What) {
+        self.0.push(Finding { bucket, key: key.into(), what });
+    }
+}
+
+async fn look(store: &Store, object: &Object) -> Result<Option<(u64, String)>, StoreError> {
+    match store.fingerprint(object.bucket, &object.key).await {
+        Ok(found) => Ok(Some((found.size, found.sha256_hex()))),
+        Err(StoreError::Missing { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Checks every generation's manifest and gives the newest that can be read.
+async fn chain(
+    store: &Store,
+    path: &RecordingPath,
+    signers: &Signers,
+    lying: &BTreeSet<(Bucket, String)>,
+    findings: &mut Findings,
+) -> Result<Manifest, VerifyError> {
+    let media = |key: String| (Bucket::Media, key);
+    let listed = lying.iter().filter(|(bucket, _)| *bucket == Bucket::Media);
+    let newest = listed.filter_map(|(_, key)| path.generation_of(key)).max().ok_or(VerifyError::NoManifest)?;
+    // Taking away the newest manifest would roll the recording back; its record remembers.
+    let published = match recordings::state(store, path).await {
+        Ok((record, _)) => record.generation.unwrap_or(0),
+        Err(StoreError::Missing { .. } | StoreError::BadRecord { .. }) => 0,
+        Err(other) => return Err(other.into()),
+    };
+
+    let mut manifests: BTreeMap<u32, Manifest> = BTreeMap::new();
+    let (mut before, mut refused) = (None, String::new());
+    for generation in 1..=newest.max(published) {
+        let (key, sig) = (path.manifest(generation), path.signature(generation));
+        if !lying.contains(&media(key.clone())) {
+            findings.add(Bucket::Media, &key, What::Missing);
+            before = None;
+            continue;
+        }
+        let (bytes, _) = store.get(Bucket::Media, &key, LONGEST).await?;
+        match signature(store, signers, &sig, &bytes).await? {
+            None => findings.add(Bucket::Media, &sig, What::Missing),
+            Some(Err(why)) => findings.add(Bucket::Media, &sig, What::BadSignature { why: why.to_string() }),
+            Some(Ok(())) => {}
+        }
+        match read(path, generation, &bytes) {
+            Ok(manifest) => {
+                // A generation whose forerunner is missing is no further finding.
+                if (generation == 1 || before.is_some()) && manifest.previous != before {
+                    findings.add(Bucket::Media, &key, What::BrokenChain);
+                }
+                manifests.insert(generation, manifest);
+            }
+            Err(why) => {
+                refused.clone_from(&why);
+                findings.add(Bucket::Media, &key, What::BadManifest { why });
+            }
+        }
+        before = Some(hex::encode(Sha256::digest(&bytes)));
+    }
+    manifests.pop_last().map(|(_, manifest)| manifest).ok_or(VerifyError::BadManifest(refused))
+}
+
+async fn signature(
+    store: &Store,
+    signers: &Signers,
+    key: &str,
+    manifest: &[u8],
+) -> Result<Option<Result<(), SignError>>, StoreError> {
+    match store.get(Bucket::Media, key, LONGEST_SIGNATURE).await {
+        Ok((text, _)) => {
+            let text = String::from_utf8_lossy(&text);
+            Ok(Some(verify_signature(signers, manifest, &text)))
+        }
+        Err(StoreError::Missing { .. }) => Ok(None),
+        Err(StoreError::TooLong { .. }) => Ok(Some(Err(SignError::NotASignature))),
+        Err(other) => Err(other),
+    }
+}
+
+fn read(path: &RecordingPath, generation: u32, bytes: &[u8]) -> Result<Manifest, String> {
+    let manifest = Manifest::parse(bytes).map_err(|why| why.to_string())?;
+    let same =
+        (&manifest.tenant, manifest.recording, manifest.generation) == (&path.tenant, path.recording, generation);
+    let inside = |object: &Object| match object.bucket {
+        Bucket::Media => object.key.starts_with(&path.prefix()),
+        Bucket::Keys => object.key.starts_with(&path.keys_prefix()),
+    };
+    if same && manifest.objects.iter().all(inside) { Ok(manifest) } else { Err("it is another's".into()) }
 }

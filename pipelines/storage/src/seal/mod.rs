@@ -1,29 +1,46 @@
-//! "age envelope 1" (DESIGN D4).
+//! "age envelope 1" (DESIGN D4): each writer has an age key of its own, stored sealed to the institution; what it
+//! writes are plain age files to that key. `age -d` twice opens everything.
+//!
+//! Sealing needs no secret: a recorder that is stolen cannot open what it has stored. age does not say who wrote a
+//! file, so verify the signed manifest before trusting what opens.
+//!
+//! # Design
+//! age's stream must be finished or it cannot be opened, and dropping it says nothing. Here the ciphertext comes out
+//! of finishing alone: [`Sealed`] cannot be built otherwise, and [`SealWriter::finish`] is the only way back to the
+//! sink.
 
+mod envelope;
+mod key;
+mod open;
 mod reader;
+mod recipients;
 
-use std::io::Write;
-use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bytes::Bytes;
 use serde::Deserialize;
 
+pub use key::{SealKey, SealWriter, Sealed};
+pub use open::{Identity, OpenKey};
 pub use reader::SealedReader;
+pub use recipients::Recipients;
 
-use crate::path::{RecordingPath, Writer};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// `[seal]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Public keys (`age1…`) that every writer's key is sealed to: at least two, one of them kept offline.
     pub recipients: Vec<String>,
+    /// The online secret. Only the finalizer, the transcriber and the portal have it.
     pub pipeline_identity_file: Option<PathBuf>,
+    /// OpenSSH ed25519 private key. Only the finalizer has it.
     pub signing_key_file: Option<PathBuf>,
+    /// OpenSSH `allowed_signers`: whose manifests are believed.
     pub signers_file: Option<PathBuf>,
 }
 
+/// Sealing or opening failed. No message repeats a key or plaintext.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
@@ -31,145 +48,30 @@ pub enum SealError {
     Recipients(String),
     #[error("could not read the key file {path}")]
     KeyFile { path: PathBuf, source: std::io::Error },
-    #[error("{0} is not an age identity (AGE-SECRET-KEY-1…); make one with `lectern keys new`")]
+    #[error("{0} holds no age identity (AGE-SECRET-KEY-1…); make one with `lectern keys new`")]
     NotAnIdentity(PathBuf),
-    #[error("the key {key} is not sealed to this identity")]
+    /// The key file is there, and sealed to others.
+    #[error("{key} is not sealed to this identity; use the archive key, or the pipeline key of that time")]
     WrongIdentity { key: String },
+    /// The media may be there, and cannot be read without it. Never a reason to delete anything.
+    #[error("{key} is missing, so what it opens is unreadable; restore it from a backup of the keys bucket")]
+    KeyMissing { key: String },
     #[error("{what} is not an age file of ours: {why}")]
-    Malformed { what: String, why: String },
-    #[error("{what} was altered or cut short")]
+    Malformed { what: String, why: &'static str },
+    #[error("{what} was altered or cut short, or belongs to another key")]
     Tampered { what: String },
     #[error("{what} holds more than {limit} bytes")]
     TooLong { what: String, limit: u64 },
-    #[error("the key of this recording could not be stored or fetched")]
+    #[error("opening {what} was broken off")]
+    Interrupted { what: String },
+    #[error("could not reach what is sealed")]
     Store(#[from] StoreError),
 }
 
-/// Who may open keys: at least two.
-#[derive(Debug, Clone)]
-pub struct Recipients;
-
-impl Recipients {
-    pub fn parse(_keys: &[String]) -> Result<Self, SealError> {
-        todo!()
-    }
-    /// Their public keys, as in the manifest.
+impl SealError {
+    /// Whether the same call may go well later.
     #[must_use]
-    pub fn public(&self) -> Vec<String> {
-        todo!()
-    }
-}
-
-/// The public half of a writer's key.
-#[derive(Debug, Clone)]
-pub struct SealKey;
-
-/// Ciphertext of a `T`, complete: it comes from finishing alone.
-#[derive(Debug, Clone)]
-pub struct Sealed<T> {
-    bytes: Bytes,
-    plain_len: u64,
-    sha256: [u8; 32],
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T> Sealed<T> {
-    #[must_use]
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-    /// Of the ciphertext.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-    #[must_use]
-    pub fn plain_len(&self) -> u64 {
-        self.plain_len
-    }
-    /// Of the ciphertext.
-    #[must_use]
-    pub fn sha256(&self) -> [u8; 32] {
-        self.sha256
-    }
-}
-
-impl SealKey {
-    pub async fn create(
-        _store: &Store,
-        _path: &RecordingPath,
-        _writer: &Writer,
-        _to: &Recipients,
-    ) -> Result<Self, SealError> {
-        todo!()
-    }
-    #[must_use]
-    pub fn seal<T: AsRef<[u8]>>(&self, _plain: T) -> Sealed<T> {
-        todo!()
-    }
-    /// Seals a stream. Only [`SealWriter::finish`] gives `to` back.
-    pub fn writer<W: Write>(&self, _to: W) -> std::io::Result<SealWriter<W>> {
-        todo!()
-    }
-}
-
-#[derive(Debug)]
-pub struct SealWriter<W> {
-    _to: W,
-}
-
-impl<W: Write> SealWriter<W> {
-    /// The sink, and how many bytes of plaintext went in.
-    pub fn finish(self) -> std::io::Result<(W, u64)> {
-        todo!()
-    }
-}
-
-impl<W: Write> Write for SealWriter<W> {
-    fn write(&mut self, _plain: &[u8]) -> std::io::Result<usize> {
-        todo!()
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        todo!()
-    }
-}
-
-/// The pipeline's secret. Wiped on drop, never printed.
-#[derive(Clone)]
-pub struct Identity;
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Identity")
-    }
-}
-
-impl Identity {
-    pub fn load(_path: &Path) -> Result<Self, SealError> {
-        todo!()
-    }
-}
-
-/// A writer's secret, unwrapped.
-#[derive(Clone)]
-pub struct OpenKey;
-
-impl std::fmt::Debug for OpenKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OpenKey")
-    }
-}
-
-impl OpenKey {
-    pub async fn fetch(
-        _store: &Store,
-        _path: &RecordingPath,
-        _writer: &Writer,
-        _identity: &Identity,
-    ) -> Result<Self, SealError> {
-        todo!()
-    }
-    pub fn open(&self, _sealed: &[u8], _limit: u64) -> Result<Vec<u8>, SealError> {
-        todo!()
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Store(why) if why.is_passing())
     }
 }

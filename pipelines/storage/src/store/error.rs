@@ -1,0 +1,112 @@
+//! What can go wrong with a store, in our words. Decides nothing about retries but whether one could help.
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+pub(super) type SdkFailure<E> = SdkError<E, HttpResponse>;
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// `If-None-Match: *` did not hold.
+    #[error("{key} exists already")]
+    Exists { key: String },
+    #[error("{key} does not exist")]
+    Missing { key: String },
+    /// `If-Match` did not hold, or two writers met.
+    #[error("{key} was changed by another writer")]
+    Conflict { key: String },
+    #[error("{key} is longer than {limit}")]
+    TooLong { key: String, limit: u64 },
+    /// What came back is not what was put.
+    #[error("{key} differs from what was put")]
+    Corrupt { key: String },
+    /// A record that is not ours, or that goes back in time. Left as it is, for a person to look at.
+    #[error("{key} is not a record that this recording can have: {why}; it is left as it is, restore it from a backup")]
+    BadRecord { key: String, why: String },
+    #[error("{key} takes age files only, and this is none")]
+    Plaintext { key: String },
+    /// No answer, or half of one. What was asked may have happened.
+    #[error("could not {doing}: the store does not answer")]
+    Unreachable { doing: String, source: Source },
+    /// An answer that asks for patience (429, 5xx). What was asked may have happened.
+    #[error("could not {doing}: the store is not well ({code})")]
+    Busy { doing: String, code: String, source: Source },
+    /// An answer that another try would not change.
+    #[error("could not {doing}: the store refuses ({code})")]
+    Refused { doing: String, code: String, source: Option<Source> },
+    /// The store does something that recordings cannot bear; ends in what to do.
+    #[error("{0}")]
+    Unfit(String),
+    /// The configuration cannot be used; ends in what to do.
+    #[error("{0}")]
+    Config(String),
+    /// The disk under the spool.
+    #[error("could not read the spooled {key}")]
+    Spool { key: String, source: std::io::Error },
+}
+
+impl StoreError {
+    /// Whether the same call may go well later, with nothing changed but the time.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Busy { .. } => true,
+            Self::Exists { .. }
+            | Self::Missing { .. }
+            | Self::Conflict { .. }
+            | Self::TooLong { .. }
+            | Self::Corrupt { .. }
+            | Self::BadRecord { .. }
+            | Self::Plaintext { .. }
+            | Self::Refused { .. }
+            | Self::Unfit(_)
+            | Self::Config(_)
+            | Self::Spool { .. } => false,
+        }
+    }
+
+    pub(super) fn refused(doing: String, code: impl Into<String>) -> Self {
+        Self::Refused { doing, code: code.into(), source: None }
+    }
+
+    pub(super) fn cut_short(key: &str) -> Self {
+        let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        Self::Unreachable { doing: format!("read all of {key}"), source: source.into() }
+    }
+}
+
+/// An answer's meaning lies in its code first: gateways put the same code under different statuses.
+pub(super) fn translate<E>(doing: String, key: &str, failure: SdkFailure<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = failure.raw_response().map(|response| response.status().as_u16());
+    let code = failure.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
+    let named = if code.is_empty() { status.map_or_else(String::new, |status| status.to_string()) } else { code };
+    let key = key.to_owned();
+    match (named.as_str(), status) {
+        ("PreconditionFailed" | "ConditionalRequestConflict", _) | (_, Some(409 | 412)) if !owns_bucket(&named) => {
+            StoreError::Conflict { key }
+        }
+        ("NoSuchKey" | "NotFound" | "404", _) => StoreError::Missing { key },
+        ("SlowDown" | "InternalError" | "ServiceUnavailable" | "RequestTimeout" | "OperationAborted", _)
+        | (_, Some(429 | 500..=599)) => {
+            StoreError::Busy { doing, code: named, source: DisplayErrorContext(failure).to_string().into() }
+        }
+        (_, None) => StoreError::Unreachable { doing, source: DisplayErrorContext(failure).to_string().into() },
+        // 2xx with a body that cannot be read, such as one that broke off.
+        (_, Some(200..=299)) if failure.as_service_error().is_none() => {
+            StoreError::Unreachable { doing, source: DisplayErrorContext(failure).to_string().into() }
+        }
+        _ => {
+            let source = failure.into_source().ok();
+            StoreError::Refused { doing, code: named, source }
+        }
+    }
+}
+
+fn owns_bucket(code: &str) -> bool {
+    code.starts_with("BucketAlready")
+}
