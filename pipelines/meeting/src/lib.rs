@@ -1,10 +1,38 @@
-//! Connectors: join a room as a recorder bot, yield events and tracks. A folder per platform over one `RecvPeer`.
-//! Decides nothing about recording: it reports what the room does.
+//! Connectors: join a room as a recorder bot, yield events and tracks. A folder per platform over one
+//! [`RecvPeer`](peer::RecvPeer). Decides nothing about recording: it reports what the room does.
+//!
+//! ```text
+//! platform's signalling -> roster -> Event            (facts: who is here, what they send)
+//!                       -> peer   -> Outlet -> FrameSink   (frames, on a streaming thread)
+//! ```
+//!
+//! # Design
+//! * A connector is an arm of [`join`] and a folder, not a trait object: adding one is adding a [`Server`] variant, and
+//!   the compiler names the rest.
+//! * Frames are pushed. There is no queue in this crate, so there is no delay in it beyond the jitter buffer's 400 ms:
+//!   a frame comes that much later than its `pts` says.
+//! * A track's [`Outlet`] outlives the peers that feed it. Reconnecting to one publisher is the connector's business
+//!   and seen from outside as a pause; losing the room is the caller's, as [`Event::Lost`].
 
+mod janus;
+mod names;
+mod outlet;
+pub mod peer;
+
+use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use media::{FrameSink, Participant, ParticipantId, Track, TrackId};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use names::clean_name;
+pub use outlet::Outlet;
 
 /// One meeting server, as configured under `[meeting.<instance>]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +88,13 @@ pub struct JoinSpec {
     pub api_secret: Option<String>,
 }
 
+impl fmt::Debug for JoinSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinSpec").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// Why we are not in the room, or no longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
@@ -82,10 +117,13 @@ pub enum Event {
     Joined {
         title: Option<String>,
     },
+    /// Somebody is here. Once more for the same id when they change their name.
     Arrived(Participant),
     Departed(ParticipantId),
     Track(Track),
+    /// The track is gone and its route with it. The id never comes back.
     Untrack(TrackId),
+    /// Nothing to see or hear: by a moderator's word, or because nothing is sent.
     Muted(TrackId),
     Unmuted(TrackId),
     /// Who speaks, the latest first.
@@ -97,22 +135,95 @@ pub enum Event {
     Lost(Loss),
 }
 
+/// How long [`Meeting::leave`] waits for the room's farewell before it cuts everything off.
+const LEAVING: Duration = Duration::from_secs(8);
+
+/// Joins the room of `spec` and follows it until it is left, lost or over. `events` begins with [`Event::Joined`], sent
+/// when the room shows the recording sign and before this returns; it ends with [`Event::Removed`], [`Event::Ended`]
+/// or [`Event::Lost`] unless we leave first.
+///
+/// # Errors
+/// When the room is not joined; then nothing was sent to `events`.
+pub async fn join(spec: JoinSpec, time: graph::Timebase, events: UnboundedSender<Event>) -> Result<Meeting, Loss> {
+    let missing = peer::missing();
+    if !missing.is_empty() {
+        let list: Vec<_> = missing.iter().map(|(element, package)| format!("{element} (Debian: {package})")).collect();
+        return Err(Loss::Broken(format!("GStreamer elements are not installed: {}", list.join(", "))));
+    }
+    let routes = Routes::default();
+    let leave = CancellationToken::new();
+    let room = match &spec.server {
+        Server::Janus(server) => janus::join(server, &spec, time, events, routes.clone()).await?,
+    };
+    let task = AbortOnDropHandle::new(tokio::spawn(room.run(leave.clone())));
+    Ok(Meeting { routes, leave, task })
+}
+
 /// Our presence in a room. Dropping it leaves without a word; [`Meeting::leave`] says goodbye.
 #[derive(Debug)]
-pub struct Meeting;
+pub struct Meeting {
+    routes: Routes,
+    leave: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
 
 impl Meeting {
-    /// Sends `track`'s frames to `sink` from the next key frame on, replacing an earlier sink.
-    pub fn route(&self, _track: &TrackId, _sink: FrameSink) {
-        todo!()
+    /// Connects to `server`, sees that it answers and takes our secret, and goes again. Joins no room.
+    ///
+    /// # Errors
+    /// When it does not, with what to do about it.
+    pub async fn check(server: &Server) -> Result<(), Loss> {
+        match server {
+            Server::Janus(server) => janus::check(server).await,
+        }
+    }
+
+    /// Sends `track`'s frames to `sink` from the next key frame on, replacing an earlier sink. A track that is gone
+    /// takes no route.
+    pub fn route(&self, track: &TrackId, sink: FrameSink) {
+        if let Some(outlet) = self.routes.get(track) {
+            outlet.route(sink);
+        }
     }
 
     /// Nobody needs `track`'s frames: they are dropped before any decoding.
-    pub fn unroute(&self, _track: &TrackId) {
-        todo!()
+    pub fn unroute(&self, track: &TrackId) {
+        if let Some(outlet) = self.routes.get(track) {
+            outlet.unroute();
+        }
     }
 
+    /// Leaves the room and waits until everything of it is gone, at most 8 s.
     pub async fn leave(self) {
-        todo!()
+        self.leave.cancel();
+        if tokio::time::timeout(LEAVING, self.task).await.is_err() {
+            tracing::warn!("leaving takes too long; the rest is cut off");
+        }
+    }
+}
+
+/// The outlets of all tracks that there are, shared by the connector and its [`Meeting`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routes(Arc<Mutex<HashMap<TrackId, Arc<Outlet>>>>);
+
+impl Routes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TrackId, Arc<Outlet>>> {
+        // Nothing in here can be left half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, track: &TrackId) -> Option<Arc<Outlet>> {
+        self.lock().get(track).cloned()
+    }
+
+    fn insert(&self, track: TrackId, outlet: Arc<Outlet>) {
+        self.lock().insert(track, outlet);
+    }
+
+    fn remove(&self, track: &TrackId) {
+        let outlet = self.lock().remove(track);
+        if let Some(outlet) = outlet {
+            outlet.unroute();
+        }
     }
 }

@@ -1,0 +1,245 @@
+//! Where one track's frames go, across every peer that ever carries it: a new peer after a broken one takes the same
+//! outlet, so that whoever routed the track need not know. Also the place that knows when the track was last heard.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gstreamer::glib::WeakRef;
+use gstreamer::prelude::*;
+use media::{Codec, Frame, FrameSink, Kind, TrackId};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A key frame that does not come is asked for again after this, then after twice as long, and so on.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest wait between two askings.
+const LAST_PATIENCE: Duration = Duration::from_secs(16);
+
+/// A track's way out: routed or not, its frames pass here.
+pub struct Outlet {
+    track: TrackId,
+    codec: Codec,
+    born: Instant,
+    /// Milliseconds from `born` to the last packet; 0 before the first.
+    heard: AtomicU64,
+    quiet: AtomicBool,
+    /// Told once when a track that was quiet sends again.
+    awake: UnboundedSender<TrackId>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sink: Option<FrameSink>,
+    /// Where packets come from now: askings for key frames go there.
+    source: WeakRef<gstreamer::Pad>,
+    key: Key,
+}
+
+/// What a decoder at the other end would need.
+#[derive(Clone, Copy, Default)]
+enum Key {
+    #[default]
+    Had,
+    Wanted {
+        ask_at: Instant,
+        patience: Duration,
+    },
+}
+
+impl Outlet {
+    /// `awake` hears of the track when it sends again after [`Outlet::watch`].
+    #[must_use]
+    pub fn new(track: TrackId, codec: Codec, awake: UnboundedSender<TrackId>) -> Self {
+        Self {
+            track,
+            codec,
+            born: Instant::now(),
+            heard: AtomicU64::new(0),
+            quiet: AtomicBool::new(false),
+            awake,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Frames go to `sink` from the next key frame on.
+    pub fn route(&self, sink: FrameSink) {
+        let (old, source) = {
+            let mut state = self.state();
+            state.want_key(self.codec);
+            (state.sink.replace(sink), state.source.upgrade())
+        };
+        // Not under the lock: either may call back into GStreamer.
+        drop(old);
+        if self.codec.kind() == Kind::Video {
+            source.as_ref().map(ask_for_key);
+        }
+    }
+
+    /// Nobody takes the frames any more.
+    pub fn unroute(&self) {
+        let old = self.state().sink.take();
+        drop(old);
+    }
+
+    /// Packets come from `source` from now on, as a stream that starts anew.
+    pub(crate) fn source_is(&self, source: &gstreamer::Pad) {
+        let mut state = self.state();
+        state.source = source.downgrade();
+        state.want_key(self.codec);
+    }
+
+    /// Whether anybody takes this track's frames.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.state().sink.is_some()
+    }
+
+    /// A packet of this track has arrived. Called for each, on a streaming thread.
+    pub(crate) fn heard_now(&self) {
+        let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(since.max(1), Ordering::Relaxed);
+        if self.quiet.load(Ordering::Relaxed) && self.quiet.swap(false, Ordering::Relaxed) {
+            // Nobody listens: the room is being left.
+            let _ = self.awake.send(self.track.clone());
+        }
+    }
+
+    /// How long this track has been silent, from its beginning if it never sent; and whether it ever did.
+    pub(crate) fn silence(&self) -> (Duration, bool) {
+        let heard = self.heard.load(Ordering::Relaxed);
+        (self.born.elapsed().saturating_sub(Duration::from_millis(heard)), heard > 0)
+    }
+
+    /// Says once more through `awake` when the next packet comes.
+    pub(crate) fn watch(&self) {
+        self.quiet.store(true, Ordering::Relaxed);
+    }
+
+    /// Hands `frame` on, or drops it: with nobody there, and before the first key frame. Returns the pad to ask for a
+    /// key frame, when it is time to. Called on a streaming thread.
+    pub(crate) fn deliver(&self, frame: Frame) -> Option<gstreamer::Pad> {
+        let mut state = self.state();
+        state.sink.as_ref()?;
+        if frame.keyframe {
+            state.key = Key::Had;
+        }
+        if let Key::Wanted { ask_at, patience } = state.key {
+            let now = Instant::now();
+            if now < ask_at {
+                return None;
+            }
+            state.key = Key::Wanted { ask_at: now + patience, patience: (patience * 2).min(LAST_PATIENCE) };
+            return state.source.upgrade();
+        }
+        if let Some(sink) = &mut state.sink {
+            sink(frame);
+        }
+        None
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A sink that panicked has poisoned the lock; the state itself is whole at every moment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn want_key(&mut self, codec: Codec) {
+        self.key = match codec.kind() {
+            Kind::Audio => Key::Had,
+            Kind::Video => Key::Wanted { ask_at: Instant::now(), patience: FIRST_PATIENCE },
+        };
+    }
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet").field("track", &self.track).field("codec", &self.codec).finish_non_exhaustive()
+    }
+}
+
+/// Asks whoever sends into `source` for a key frame: becomes an RTCP PLI (RFC 4585 §6.3.1).
+pub(crate) fn ask_for_key(source: &gstreamer::Pad) {
+    source.send_event(gstreamer_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+    use media::RunningTime;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn frame(pts: u64, keyframe: bool) -> Frame {
+        Frame { pts: RunningTime(pts), keyframe, bytes: Bytes::from_static(b"x") }
+    }
+
+    fn collector() -> (FrameSink, Arc<Mutex<Vec<u64>>>) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        (Box::new(move |frame: Frame| sink.lock().unwrap().push(frame.pts.0)), seen)
+    }
+
+    #[test]
+    fn a_decoder_gets_a_key_frame_first_after_every_change() {
+        gstreamer::init().unwrap();
+        let outlet = Outlet::new(TrackId("t".into()), Codec::Vp8, mpsc::unbounded_channel().0);
+        let (sink, seen) = collector();
+        outlet.deliver(frame(1, true));
+        outlet.route(sink);
+        for (pts, key) in [(2, false), (3, true), (4, false)] {
+            outlet.deliver(frame(pts, key));
+        }
+        let pad = gstreamer::Pad::new(gstreamer::PadDirection::Src);
+        outlet.source_is(&pad);
+        for (pts, key) in [(5, false), (6, true)] {
+            outlet.deliver(frame(pts, key));
+        }
+        let (other, later) = collector();
+        outlet.route(other);
+        for (pts, key) in [(7, false), (8, true)] {
+            outlet.deliver(frame(pts, key));
+        }
+        outlet.unroute();
+        outlet.deliver(frame(9, true));
+        assert_eq!((*seen.lock().unwrap()).clone(), [3, 4, 6]);
+        assert_eq!((*later.lock().unwrap()).clone(), [8]);
+    }
+
+    #[test]
+    fn a_missing_key_frame_is_asked_for_once_per_patience() {
+        gstreamer::init().unwrap();
+        let outlet = Outlet::new(TrackId("t".into()), Codec::H264, mpsc::unbounded_channel().0);
+        let pad = gstreamer::Pad::new(gstreamer::PadDirection::Src);
+        outlet.source_is(&pad);
+        outlet.route(collector().0);
+        let askings = (0..100).filter(|&pts| outlet.deliver(frame(pts, false)).is_some()).count();
+        assert_eq!(askings, 1);
+    }
+
+    #[test]
+    fn sound_needs_no_key_frame_and_wakes_its_watcher_once() {
+        let (awake, mut woken) = mpsc::unbounded_channel();
+        let outlet = Outlet::new(TrackId("t".into()), Codec::Opus, awake);
+        let (sink, seen) = collector();
+        outlet.route(sink);
+        outlet.deliver(frame(1, true));
+        assert_eq!(seen.lock().unwrap().len(), 1);
+        assert!(!outlet.silence().1);
+        outlet.watch();
+        outlet.heard_now();
+        outlet.heard_now();
+        assert!(outlet.silence().1);
+        assert_eq!(woken.try_recv().unwrap().0, "t");
+        assert!(woken.try_recv().is_err());
+    }
+}
