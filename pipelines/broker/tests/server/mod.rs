@@ -3,6 +3,7 @@
 //!
 //! The Erlang VM and its port mapper (epmd) are direct children, stopped by their process ids when the last handle goes.
 //! Virtual hosts separate the tests that share a server.
+#![allow(clippy::expect_used)] // clippy.toml frees #[test] functions, not their helpers.
 #![allow(dead_code, unreachable_pub)] // Each includer uses a part of it; in a library the items are public.
 
 use std::fs::{self, File};
