@@ -216,11 +216,11 @@ fn link(from: &gst::Element, sink: &gst::Element, template: &str) -> anyhow::Res
 fn camera(options: &Options, shared: &Shared, time: &Time, source: &gst_app::AppSrc) {
     let (width, height) = (options.width as usize, options.height as usize);
     let (dark, bright) = (Picture::of(options.colour, width, height), Picture::of(WHITE, width, height));
-    let fps = u64::from(options.fps);
-    let mut count = ((time.zero + time.now()).as_nanos() as u64).div_ceil(1_000_000_000 / fps);
+    let (second, fps) = (1_000_000_000_u128, u128::from(options.fps));
+    // In exact numbers: a frame's length rounded to nanoseconds is off by seconds when counted from 1970.
+    let mut count = ((time.zero + time.now()).as_nanos() * fps).div_ceil(second);
     while !shared.end.load(Ordering::Relaxed) {
-        let wall =
-            Duration::from_nanos(u64::try_from(u128::from(count) * 1_000_000_000 / u128::from(fps)).unwrap_or(0));
+        let wall = Duration::from_nanos(u64::try_from(count * second / fps).unwrap_or(u64::MAX));
         let at = wall.saturating_sub(time.zero);
         count += 1;
         time.until(at);
