@@ -235,6 +235,12 @@ impl Webinar {
         self.newest
     }
 
+    /// How far back players can go.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.rules.window
+    }
+
     /// The multivariant playlist; none while the webinar waits, or when it ended before it was live.
     #[must_use]
     pub fn multivariant(&self) -> Option<String> {
