@@ -234,8 +234,8 @@ impl Session {
     }
 
     pub(crate) fn fail(&mut self, fault: Fault, why: Reason) {
-        // Earlier epochs hold something: not being able to come back is not a failure of theirs.
-        self.end(if self.spec.epoch > 1 { Outcome::Empty(why) } else { Outcome::Failed(fault, why) });
+        // Not being able to come back is no failure of what there is.
+        self.end(if self.spec.earlier { Outcome::Empty(why) } else { Outcome::Failed(fault, why) });
     }
 
     pub(crate) fn kill(&mut self) {

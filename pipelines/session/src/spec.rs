@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// From 1. A later epoch that finds nothing does not make the recording a failure.
-    pub epoch: u32,
+    /// Earlier epochs hold something: then finding nothing more does not make the recording a failure.
+    pub earlier: bool,
     pub layout: LayoutName,
     pub pipeline: PipelineSpec,
     pub limits: Limits,

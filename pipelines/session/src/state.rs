@@ -139,10 +139,7 @@ pub enum Reason {
     NothingCaptured,
     /// The meeting server did not answer, or the connection broke.
     Unreachable,
-    NoSuchRoom,
-    RefusedPin,
-    RoomFull,
-    /// Refused for a reason without a word of its own.
+    /// The room or its server does not let the recorder in.
     Refused,
     /// The configuration names no such meeting server.
     UnknownInstance,
@@ -170,9 +167,6 @@ impl Reason {
             Self::NoMedia => "no-media",
             Self::NothingCaptured => "nothing-captured",
             Self::Unreachable => "unreachable",
-            Self::NoSuchRoom => "no-such-room",
-            Self::RefusedPin => "refused-pin",
-            Self::RoomFull => "room-full",
             Self::Refused => "refused",
             Self::UnknownInstance => "unknown-instance",
             Self::WorkerBroken => "worker-broken",

@@ -81,9 +81,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    (1..3_u32, 1..4_u32, 0..3_u32, any::<u64>()).prop_map(|(epoch, joins, rejoins, seed)| {
+    (any::<bool>(), 1..4_u32, 0..3_u32, any::<u64>()).prop_map(|(earlier, joins, rejoins, seed)| {
         let limits = Limits { joins, rejoins, ..Limits::default() };
-        Spec { epoch, layout: layout::LayoutName::Speaker, pipeline: PipelineSpec::default(), limits, seed }
+        Spec { earlier, layout: layout::LayoutName::Speaker, pipeline: PipelineSpec::default(), limits, seed }
     })
 }
 

@@ -10,9 +10,9 @@ use words::{act, closed, failed, joined, lost, stand, stored, track, untrack};
 const JOINED: fn() -> Input = joined;
 
 /// Two attempts each, so that the second is the last.
-fn spec(epoch: u32) -> Spec {
+fn spec(earlier: bool) -> Spec {
     let limits = Limits { joins: 2, rejoins: 2, ..Limits::default() };
-    Spec { epoch, layout: layout::LayoutName::Grid, pipeline: media::PipelineSpec::default(), limits, seed: 1 }
+    Spec { earlier, layout: layout::LayoutName::Grid, pipeline: media::PipelineSpec::default(), limits, seed: 1 }
 }
 
 /// Brings a new session to where a row begins.
@@ -66,7 +66,7 @@ fn bring(to: &str) -> (Session, Instant) {
         other => panic!("no way to {other:?}"),
     };
     let mut now = Instant::now();
-    let (mut session, _) = Session::new(spec(if to.contains("epoch 2") { 2 } else { 1 }), now);
+    let (mut session, _) = Session::new(spec(to.contains("epoch 2")), now);
     for input in path {
         // A moment later, so that the picture has settled, or when the session asked to be woken.
         now = match input {

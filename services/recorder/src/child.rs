@@ -1,0 +1,310 @@
+//! The media process: joins the room and runs the compositor, as it is told on standard input; tells what happens on
+//! standard output. It holds the room's join token and nothing else; it writes no file and decides nothing.
+//!
+//! # Design
+//! What decodes strangers' media is the likeliest part to crash or to be taken over, so it is a process of its own that
+//! has nothing worth taking: no key, no store, no broker, no variable of ours (DESIGN 2). It cannot be looked into nor
+//! leave a core file, and it cannot gain rights. It ends when its standard input ends, so it never outlives its worker.
+//!
+//! A picture is asked of the meeting only while a tile shows it: what is not shown is not decoded, and when it is shown
+//! again its route is made anew, which asks the sender for a key frame.
+
+use std::collections::{BTreeSet, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use compositor::Compositor;
+use graph::Timebase;
+use layout::Scene;
+use media::{Kind, Output, PipelineSpec, Track, TrackId};
+use meeting::{JoinSpec, Loss, Meeting};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::dup2_stdout;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use crate::wire::{self, Command, Report, WireError};
+
+/// Leaving and stopping, once nobody commands any more. Shorter than the worker's own patience.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// Runs this process as a media process, until its standard input ends.
+///
+/// # Errors
+/// When the process cannot be confined, or GStreamer does not start.
+pub fn media_child() -> anyhow::Result<ExitCode> {
+    confine().context("cannot confine the media process")?;
+    let to = claim_stdout().context("cannot keep standard output for frames")?;
+    chassis::telemetry::start(chassis::telemetry::Format::Text, "info");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let served = runtime.block_on(async {
+        let from = std::io::stdin().as_fd().try_clone_to_owned()?;
+        let (from, to) = (pipe::Receiver::from_owned_fd(from)?, pipe::Sender::from_owned_fd(to)?);
+        serve(from, to).await
+    });
+    // GStreamer's threads may hang in a driver or a socket; the process ends all the same.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// No core file, no debugger, no new rights: what is in here came from a room and goes nowhere but up the pipe.
+fn confine() -> nix::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    prctl::set_dumpable(false)?;
+    prctl::set_no_new_privs()
+}
+
+/// Standard output carries frames; whatever a library prints goes to standard error instead.
+fn claim_stdout() -> std::io::Result<OwnedFd> {
+    let ours = std::io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdout(std::io::stderr())?;
+    Ok(ours)
+}
+
+async fn serve(from: impl AsyncRead + Unpin + Send + 'static, to: impl AsyncWrite + Unpin) -> anyhow::Result<()> {
+    let (tell, mut commands) = mpsc::channel(64);
+    let _reader = AbortOnDropHandle::new(tokio::spawn(listen(from, tell)));
+    let mut stage = Stage::new(Timebase::start()?);
+    let mut to = BufWriter::new(to);
+    loop {
+        let reports = tokio::select! {
+            command = commands.recv() => match command {
+                Some(command) => stage.obey(command),
+                None => break,
+            },
+            reports = stage.happens() => reports,
+        };
+        for report in reports {
+            match wire::write(&mut to, &report).await {
+                Ok(()) => {}
+                // A text too long for a frame, such as a name that no connector would let through.
+                Err(error @ WireError::TooLong { .. }) => warn!(%error, "not told"),
+                Err(error) => {
+                    warn!(%error, "nobody listens");
+                    stage.end().await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+    stage.end().await;
+    Ok(())
+}
+
+/// Ends, and with it this process, when the worker has nothing more to say or is not understood.
+async fn listen(mut from: impl AsyncRead + Unpin, tell: mpsc::Sender<Command>) {
+    loop {
+        match wire::read(&mut from).await {
+            Ok(Some(command)) => {
+                if tell.send(command).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return warn!(%error, "the worker is not understood"),
+        }
+    }
+}
+
+/// The room we are in or on the way to.
+enum Place {
+    Nowhere,
+    OnTheWay(u32, AbortOnDropHandle<Result<Meeting, Loss>>, UnboundedReceiver<meeting::Event>),
+    There(u32, Meeting, UnboundedReceiver<meeting::Event>),
+}
+
+struct Stage {
+    time: Timebase,
+    place: Place,
+    compositor: Option<(Compositor, UnboundedReceiver<compositor::Event>)>,
+    /// What came out before the pipeline said that it plays.
+    early: Option<Vec<Report>>,
+    tracks: HashMap<TrackId, Track>,
+    shown: BTreeSet<TrackId>,
+    leaving: JoinSet<()>,
+}
+
+impl Stage {
+    fn new(time: Timebase) -> Self {
+        Self {
+            time,
+            place: Place::Nowhere,
+            compositor: None,
+            early: Some(Vec::new()),
+            tracks: HashMap::new(),
+            shown: BTreeSet::new(),
+            leaving: JoinSet::new(),
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Vec<Report> {
+        match command {
+            Command::Join { number, spec } => self.join(number, *spec),
+            Command::Leave => self.leave(),
+            Command::Start(spec) => return self.start(&spec),
+            Command::AddTrack(track) => self.add(track),
+            Command::DropTrack(id) => self.drop_track(&id),
+            Command::Arrange(scene) => self.arrange(&scene),
+            Command::Drain => {
+                if let Some((compositor, _)) = &self.compositor {
+                    compositor.drain();
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn join(&mut self, number: u32, spec: JoinSpec) {
+        self.leave();
+        let (tell, events) = mpsc::unbounded_channel();
+        let joining = tokio::spawn(meeting::join(spec, self.time.clone(), tell));
+        self.place = Place::OnTheWay(number, AbortOnDropHandle::new(joining), events);
+    }
+
+    fn leave(&mut self) {
+        if let Place::There(_, meeting, _) = std::mem::replace(&mut self.place, Place::Nowhere) {
+            self.leaving.spawn(meeting.leave());
+        }
+    }
+
+    fn start(&mut self, spec: &PipelineSpec) -> Vec<Report> {
+        let (tell, events) = mpsc::unbounded_channel();
+        match Compositor::start(spec, &self.time, tell) {
+            Ok(compositor) => {
+                self.compositor = Some((compositor, events));
+                Vec::new()
+            }
+            // Missing elements and settings that cannot be encoded: the same for every room.
+            Err(error) => vec![Report::Broke { worker: true, why: error.to_string() }],
+        }
+    }
+
+    fn add(&mut self, track: Track) {
+        let Some((compositor, _)) = &self.compositor else { return };
+        match compositor.add_track(&track) {
+            Ok(sink) if track.codec.kind() == Kind::Audio => {
+                if let Place::There(_, meeting, _) = &self.place {
+                    meeting.route(&track.id, sink);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, track = %track.id, "not added"),
+        }
+        self.tracks.insert(track.id.clone(), track);
+    }
+
+    fn drop_track(&mut self, id: &TrackId) {
+        self.tracks.remove(id);
+        self.shown.remove(id);
+        if let Place::There(_, meeting, _) = &self.place {
+            meeting.unroute(id);
+        }
+        if let Some((compositor, _)) = &self.compositor {
+            compositor.drop_track(id);
+        }
+    }
+
+    fn arrange(&mut self, scene: &Scene) {
+        let Some((compositor, _)) = &self.compositor else { return };
+        compositor.arrange(scene);
+        let shown: BTreeSet<TrackId> = scene.tiles.iter().filter_map(|tile| tile.track.clone()).collect();
+        if let Place::There(_, meeting, _) = &self.place {
+            for hidden in self.shown.difference(&shown) {
+                meeting.unroute(hidden);
+            }
+            for track in shown.difference(&self.shown).filter_map(|id| self.tracks.get(id)) {
+                match compositor.add_track(track) {
+                    Ok(sink) => meeting.route(&track.id, sink),
+                    Err(error) => warn!(%error, track = %track.id, "not shown"),
+                }
+            }
+        }
+        self.shown = shown;
+    }
+
+    /// The next thing that happens in the room or in the pipeline. Cancel-safe.
+    async fn happens(&mut self) -> Vec<Report> {
+        tokio::select! {
+            report = in_the_room(&mut self.place) => vec![report],
+            event = in_the_pipeline(&mut self.compositor) => self.heard(event),
+            Some(_) = self.leaving.join_next() => Vec::new(),
+        }
+    }
+
+    fn heard(&mut self, event: compositor::Event) -> Vec<Report> {
+        let report = match event {
+            compositor::Event::Playing { wall } => {
+                let early = self.early.take().unwrap_or_default();
+                return std::iter::once(Report::Playing { wall }).chain(early).collect();
+            }
+            compositor::Event::Output(Output::Init(init)) => Report::Init(init),
+            compositor::Event::Output(Output::Part(part)) => Report::Part(part),
+            compositor::Event::Output(Output::Closed(closed)) => Report::Closed(closed),
+            compositor::Event::TrackBroke { track, why } => {
+                warn!(%track, why, "track given up");
+                Report::TrackBroke(track)
+            }
+            compositor::Event::Drained => Report::Drained,
+            compositor::Event::Broke { why } => return vec![Report::Broke { worker: false, why }],
+        };
+        match &mut self.early {
+            // The pipeline's threads and its control thread tell by one channel, but not in one order.
+            Some(early) => early.push(report),
+            None => return vec![report],
+        }
+        Vec::new()
+    }
+
+    /// Leaves the room and stops the pipeline, for as long as there is patience.
+    async fn end(mut self) {
+        self.leave();
+        let compositor = self.compositor.take();
+        self.leaving.spawn_blocking(|| drop(compositor));
+        let all = async { while self.leaving.join_next().await.is_some() {} };
+        if tokio::time::timeout(GOODBYE, all).await.is_err() {
+            warn!("not everything could be taken down; ending all the same");
+        }
+    }
+}
+
+/// Nothing of an attempt is told before it has succeeded, so that what is told can be acted on.
+async fn in_the_room(place: &mut Place) -> Report {
+    loop {
+        match place {
+            Place::Nowhere => std::future::pending().await,
+            Place::OnTheWay(number, joining, _) => {
+                let number = *number;
+                let joined = joining.await.unwrap_or_else(|died| Err(Loss::Broken(died.to_string())));
+                match (joined, std::mem::replace(place, Place::Nowhere)) {
+                    (Ok(meeting), Place::OnTheWay(_, _, events)) => *place = Place::There(number, meeting, events),
+                    (Ok(_), _) => {}
+                    (Err(loss), _) => return Report::Meeting { number, event: meeting::Event::Lost(loss) },
+                }
+            }
+            Place::There(number, _, events) => match events.recv().await {
+                Some(event) => return Report::Meeting { number: *number, event },
+                None => *place = Place::Nowhere,
+            },
+        }
+    }
+}
+
+async fn in_the_pipeline(
+    compositor: &mut Option<(Compositor, UnboundedReceiver<compositor::Event>)>,
+) -> compositor::Event {
+    match compositor {
+        Some((_, events)) => match events.recv().await {
+            Some(event) => event,
+            // The compositor tells why before it is gone.
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}

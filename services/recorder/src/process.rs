@@ -1,0 +1,224 @@
+//! The worker's end of a media process: starting it with nothing that is secret, speaking to it, ending it. Does not
+//! know what is said.
+//!
+//! # Design
+//! Closing its standard input is how a media process is told to end, so that it also ends when this worker dies. Killing
+//! is for one that does not. A process is used for one way into a room; after a failure the next one is fresh, with none
+//! of the leaks and half-dead peers of the last.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader, BufWriter};
+use tokio::process::{Child, Command as Program};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::wire::{self, Command, Report};
+
+/// To say goodbye to the room and take GStreamer down. Longer than a healthy one needs, and nobody waits for it.
+const GOODBYE: Duration = Duration::from_secs(6);
+
+/// Reports that may wait: a second of parts. Then the media process waits, which keeps them in its own memory.
+pub(crate) const BACKLOG: usize = 64;
+
+/// What GStreamer and the dynamic linker read. No variable of ours, of a cloud's or of an orchestrator's is among them.
+const PASSED_ON: [&str; 6] = ["PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "LD_LIBRARY_PATH", "LANG"];
+
+/// Longest line and lines a second that are taken over into our log.
+const LINE: u64 = 500;
+const LINES: u32 = 20;
+
+/// How media processes come into being. The second implementation is the tests', which speak the protocol themselves.
+pub(crate) trait Launch: Send + Sync {
+    fn launch(&self) -> std::io::Result<Launched>;
+}
+
+/// A media process, or what stands for one.
+pub(crate) struct Launched {
+    pub(crate) to: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) from: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) process: Option<Child>,
+}
+
+/// Starts a program's `media` command.
+pub(crate) struct MediaProgram(pub(crate) PathBuf);
+
+impl Launch for MediaProgram {
+    fn launch(&self) -> std::io::Result<Launched> {
+        let mut child = Program::new(&self.0)
+            .arg("media")
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| passed_on(name)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(to), Some(from)) => Ok(Launched { to: Box::new(to), from: Box::new(from), process: Some(child) }),
+            _ => Err(std::io::Error::other("no pipes")),
+        }
+    }
+}
+
+fn passed_on(name: &OsString) -> bool {
+    name.to_str().is_some_and(|name| PASSED_ON.contains(&name) || name.starts_with("GST_"))
+}
+
+/// What a media process said, or that it says nothing more.
+pub(crate) enum Heard {
+    Report(Report),
+    Gone,
+}
+
+/// A running media process. Dropping it kills.
+pub(crate) struct Media {
+    commands: mpsc::UnboundedSender<Command>,
+    process: Option<Child>,
+    tasks: JoinSet<()>,
+}
+
+impl Media {
+    /// Begins to speak. Everything heard goes to `tell` with `number`.
+    pub(crate) fn begin(launched: Launched, number: u32, tell: mpsc::Sender<(u32, Heard)>) -> Self {
+        let Launched { to, from, mut process } = launched;
+        let (commands, said) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(speak(to, said));
+        if let Some(stderr) = process.as_mut().and_then(|child| child.stderr.take()) {
+            tasks.spawn(take_over_log(stderr));
+        }
+        tasks.spawn(listen(from, number, tell));
+        Self { commands, process, tasks }
+    }
+
+    pub(crate) fn say(&self, command: Command) {
+        // Nobody there: `Heard::Gone` is on its way.
+        let _ = self.commands.send(command);
+    }
+
+    /// Lets it say goodbye and go; kills it when it does not.
+    pub(crate) async fn end(self) {
+        let Self { commands, process, mut tasks } = self;
+        drop(commands);
+        let gone = async {
+            match process {
+                Some(mut child) => match tokio::time::timeout(GOODBYE, child.wait()).await {
+                    Ok(Ok(status)) if status.success() => {}
+                    Ok(Ok(status)) => warn!(%status, "media process failed"),
+                    Ok(Err(error)) => warn!(%error, "lost sight of the media process"),
+                    Err(_) => {
+                        warn!("media process did not end; killed");
+                        // An error means that it is gone, which is what is wanted.
+                        let _ = child.kill().await;
+                    }
+                },
+                None => while tasks.join_next().await.is_some() {},
+            }
+        };
+        // What the tasks still read is of no use any more; dropping them aborts them.
+        let _ = tokio::time::timeout(GOODBYE * 2, gone).await;
+    }
+}
+
+/// Ends, and with it the process' standard input, when nobody can command any more.
+async fn speak(to: Box<dyn AsyncWrite + Send + Unpin>, mut said: mpsc::UnboundedReceiver<Command>) {
+    let mut to = BufWriter::new(to);
+    while let Some(command) = said.recv().await {
+        if let Err(error) = wire::write(&mut to, &command).await {
+            return warn!(%error, "the media process does not listen");
+        }
+    }
+}
+
+async fn listen(mut from: Box<dyn AsyncRead + Send + Unpin>, number: u32, tell: mpsc::Sender<(u32, Heard)>) {
+    loop {
+        let heard = match wire::read(&mut from).await {
+            Ok(Some(report)) => Heard::Report(report),
+            Ok(None) => Heard::Gone,
+            Err(error) => {
+                warn!(%error, "the media process is not understood");
+                Heard::Gone
+            }
+        };
+        let over = matches!(heard, Heard::Gone);
+        if tell.send((number, heard)).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+/// A stranger's media can make GStreamer complain without end, so only so much of it is passed on.
+async fn take_over_log(from: impl AsyncRead + Unpin) {
+    let mut from = BufReader::new(from);
+    let (mut line, mut since, mut lines, mut more) = (Vec::new(), Instant::now(), 0, 0_u64);
+    while matches!((&mut from).take(LINE).read_until(b'\n', &mut line).await, Ok(1..)) {
+        if since.elapsed() > Duration::from_secs(1) {
+            if more > 0 {
+                warn!(lines = more, "the media process said more than is logged");
+            }
+            (since, lines, more) = (Instant::now(), 0, 0);
+        }
+        if lines < LINES {
+            lines += 1;
+            info!(target: "recorder::media", "{}", String::from_utf8_lossy(&line).trim_end());
+        } else {
+            more += 1;
+        }
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A media program in three lines of shell.
+    fn program(folder: &std::path::Path, script: &str) -> MediaProgram {
+        let path = folder.join("program");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        MediaProgram(path)
+    }
+
+    #[tokio::test]
+    async fn a_media_process_gets_no_variable_that_is_not_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("env");
+        let script = format!("env > {0}.new; mv {0}.new {0}; cat > /dev/null", out.display());
+        let (tell, mut heard) = mpsc::channel(BACKLOG);
+        let media = Media::begin(program(folder.path(), &script).launch().unwrap(), 1, tell);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !out.exists() {
+            assert!(Instant::now() < deadline, "the process never wrote");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        media.end().await;
+        assert!(matches!(heard.recv().await, Some((1, Heard::Gone))));
+        let seen = std::fs::read_to_string(out).unwrap();
+        let names = seen.lines().filter_map(|line| line.split('=').next());
+        // A shell sets the last three itself.
+        let odd = names.filter(|name| !passed_on(&name.into()) && !["PWD", "SHLVL", "_", "OLDPWD"].contains(name));
+        assert_eq!(odd.collect::<Vec<_>>(), Vec::<&str>::new());
+        assert!(std::env::vars().any(|(name, _)| name.starts_with("CARGO")), "there was something to keep back");
+    }
+
+    #[tokio::test]
+    async fn a_media_process_that_does_not_go_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let launched =
+            program(folder.path(), "trap '' TERM HUP; exec 0<&-; while :; do sleep 1; done").launch().unwrap();
+        let pid = launched.process.as_ref().and_then(Child::id).unwrap();
+        let (tell, _heard) = mpsc::channel(BACKLOG);
+        let media = Media::begin(launched, 1, tell);
+        media.end().await;
+        assert!(!std::path::Path::new(&format!("/proc/{pid}/cmdline")).exists(), "{pid} still runs");
+    }
+}
