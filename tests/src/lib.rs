@@ -5,10 +5,16 @@
 pub mod analysis;
 pub mod canary;
 pub mod measure;
+pub mod news;
 pub mod participants;
+pub mod portal;
 pub mod process;
+pub mod recorded;
 pub mod room;
 pub mod servers;
+pub mod speech;
+pub mod stage;
+pub mod stock;
 pub mod viewer;
 
 use std::ffi::OsStr;

@@ -14,7 +14,6 @@ use crate::servers::Chromium;
 #[derive(Debug)]
 pub struct Viewer {
     client: Client,
-    opened: Instant,
 }
 
 /// How playback went, as the page's own `<video>` tells.
@@ -51,7 +50,7 @@ impl Viewer {
     /// When nothing plays within `deadline`.
     pub async fn watch(chromium: &Chromium, url: &str, deadline: Duration) -> anyhow::Result<Self> {
         let client = chromium.open((1280, 800), &[]).await?;
-        let viewer = Self { client, opened: Instant::now() };
+        let viewer = Self { client };
         viewer.client.goto(url).await.with_context(|| format!("open {url}"))?;
         until(&format!("{url} plays"), deadline, async || {
             viewer.client.execute(WATCH, vec![]).await?;
@@ -75,11 +74,6 @@ impl Viewer {
         })
     }
 
-    /// How long the window has been open.
-    pub fn open_for(&self) -> Duration {
-        self.opened.elapsed()
-    }
-
     /// Runs `script` in the page.
     ///
     /// # Errors
@@ -96,6 +90,30 @@ impl Viewer {
         std::fs::write(file, self.client.screenshot().await?).with_context(|| format!("write {file:?}"))
     }
 
+    /// Lets what is still buffered play after the webinar's end, for `patience` at most; closes the window and tells how
+    /// much was played.
+    ///
+    /// # Errors
+    /// When the window has gone.
+    pub async fn finish(self, patience: Duration) -> anyhow::Result<Played> {
+        let begun = Instant::now();
+        let mut last = self.played().await?;
+        let mut still = Instant::now();
+        while begun.elapsed() < patience && still.elapsed() < Duration::from_secs(3) {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let now = self.played().await?;
+            if now.seconds > last.seconds {
+                (last, still) = (now, Instant::now());
+            }
+        }
+        self.close().await?;
+        Ok(last)
+    }
+
+    /// Closes the window.
+    ///
+    /// # Errors
+    /// When it has gone.
     pub async fn close(self) -> anyhow::Result<()> {
         self.client.close().await.context("close Chromium")
     }

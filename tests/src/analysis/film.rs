@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 
@@ -113,6 +114,19 @@ impl Film {
         ensure!(pictures.len() == times.len(), "{} pictures decode of {} in {file:?}", pictures.len(), times.len());
         let frames = times.into_iter().zip(pictures).map(|(at, rgb)| Frame { at, rgb: rgb.to_vec() }).collect();
         Ok(Self { frames })
+    }
+
+    /// Wall time, in seconds since 1970, of the scene that the file begins with, by the slides' time codes; `about` tells
+    /// which of the repeating codes is meant. Everything on the way from camera to file is counted as lateness.
+    pub fn began(&self, about: SystemTime) -> Option<f64> {
+        let round = 6_553.6;
+        let about = about.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+        let began = |frame: &Frame| {
+            let shown = f64::from(frame.time_code()?) / 10.0 - frame.at;
+            Some(about + (shown - about + round / 2.0).rem_euclid(round) - round / 2.0)
+        };
+        // A code stays until the next slide: the freshest tell the time best, and a misread one is at neither end.
+        super::percentile(self.frames.iter().filter_map(began).collect(), 0.9)
     }
 
     /// The pictures of `from..to` seconds.

@@ -89,14 +89,24 @@ impl Browser {
     /// # Errors
     /// When Janus does not let it in; the error holds Janus' reason.
     pub async fn join(&self, janus: &str, room: u64, entry: &Entry) -> anyhow::Result<()> {
-        let options = json!({
-            "janus": janus, "room": room, "name": self.person.name, "pin": entry.pin, "codec": entry.codec,
-        });
+        let options = self.options(janus, room, entry);
         self.call("join", options).await?;
         until("the browser sends frames", Duration::from_secs(30), async || {
             Ok((self.call("sent", Value::Null).await?["frames"].as_u64() > Some(0)).then_some(()))
         })
         .await
+    }
+
+    /// Joins `room` without camera and microphone.
+    ///
+    /// # Errors
+    /// When Janus does not let it in.
+    pub async fn attend(&self, janus: &str, room: u64, entry: &Entry) -> anyhow::Result<()> {
+        self.call("attend", self.options(janus, room, entry)).await.map(drop)
+    }
+
+    fn options(&self, janus: &str, room: u64, entry: &Entry) -> Value {
+        json!({ "janus": janus, "room": room, "name": self.person.name, "pin": entry.pin, "codec": entry.codec })
     }
 
     pub async fn leave(&self) -> anyhow::Result<()> {

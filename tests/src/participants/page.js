@@ -122,6 +122,16 @@ const participant = {
     this.me = await Publisher.start(this.janus, { ...options, stream: this.stream });
   },
 
+  // Is there, and sends nothing.
+  async attend(options) {
+    this.janus = new Janus(options.janus);
+    await this.janus.open();
+    const handle = (await this.janus.ask({ janus: "attach", plugin: "janus.plugin.videoroom" })).data.id;
+    const body = { request: "join", ptype: "publisher", room: options.room, pin: options.pin, display: options.name };
+    await this.janus.ask({ janus: "message", handle_id: handle, body });
+    this.me = { stop: () => this.janus.ask({ janus: "message", handle_id: handle, body: { request: "leave" } }) };
+  },
+
   async leave() {
     await this.me.stop();
     await this.janus.close();

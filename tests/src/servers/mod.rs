@@ -2,6 +2,7 @@
 
 pub mod chromium;
 pub mod janus;
+pub mod lectern;
 pub mod rabbitmq;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,6 +14,7 @@ use crate::process::{Process, until};
 
 pub use chromium::Chromium;
 pub use janus::Janus;
+pub use lectern::Lectern;
 pub use rabbitmq::RabbitMq;
 
 /// A cold start takes a few seconds on an idle core; the cores are rarely idle.

@@ -1,0 +1,151 @@
+//! Everything the demo claims, checked on the recording itself.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use e2e::analysis::{Film, Sound, beats, error_rate, jumps, percentile, probe};
+use e2e::stage::Stage;
+
+use crate::report::{Check, Report};
+use crate::story::Told;
+
+/// A browser or an RTP stack that has just joined is subscribed to, and sends a key frame, within this.
+const SETTLES: Duration = Duration::from_secs(3);
+/// Of frames and beats, this share must be there.
+const ENOUGH: f64 = 0.99;
+/// The test model's published word error rate on short clips, and 10 points.
+const WORDS: f64 = 0.0348 + 0.10;
+
+pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> {
+    println!("            checking the recording by decoding it");
+    let mut checks = Vec::new();
+    let mut expect = |name, passed, detail: String| checks.push(Check { name, passed, detail });
+    let recording = told.recording.to_string();
+    let archive = stage.archive(told.recording)?;
+    let file = stage.opened().join(format!("{recording}.mp4"));
+    let (facts, film, sound) = (probe(&file)?, Film::decode(&file)?, Sound::decode(&file)?);
+
+    let frames_expected = (told.ended.duration_since(told.started)?.as_secs_f64() * 30.0) as usize;
+    let frames_found = film.frames.len();
+    expect(
+        "no frame is missing",
+        enough(frames_found, frames_expected),
+        format!("{frames_found} of {frames_expected} decode"),
+    );
+    let times: Vec<_> = film.frames.iter().map(|f| f.at).collect();
+    let torn = jumps(&times, 30);
+    expect("time runs evenly", torn.is_empty(), format!("{} jumps", torn.len()));
+    expect("the film plays from its first byte", facts.progressive, format!("{} and {}", facts.video, facts.audio));
+    let apart = (facts.duration - sound.lasts()).abs();
+    expect("picture and sound end together", apart < 0.2, format!("{apart:.3} s apart"));
+
+    let began = film.began(told.started).context("no slide with a readable time code is in the film")?;
+    let at = |wall: SystemTime| wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let (mut wanted, mut flashes, mut beeps, mut skews) = (0, 0, 0, Vec::new());
+    for presence in &told.presences {
+        // Whole seconds of wall time in which this person was there from end to end.
+        let from = at(presence.from.max(told.started) + SETTLES).ceil();
+        let to = (at(told.ended) - 0.5).floor();
+        let all = beats(&film, &sound, &presence.person).between(from - began - 0.3, to - began - 0.3);
+        let count = (to - from).max(0.0) as usize;
+        wanted += count;
+        flashes += all.flashes.len().min(count);
+        beeps += all.beeps.len().min(count);
+        if presence.in_step {
+            skews.extend(all.skews().into_iter().map(f64::abs));
+        }
+    }
+    let seen = told.presences.iter().filter(|p| !film.seen(p.person.colour).is_empty()).count();
+    expect("everyone is in the picture", seen == told.presences.len(), format!("{seen} of {}", told.presences.len()));
+    expect("every flash is seen", enough(flashes, wanted), format!("{flashes} of {wanted}"));
+    expect("every beep is heard", enough(beeps, wanted), format!("{beeps} of {wanted}"));
+    let skew = percentile(skews, 0.95).context("no flash has a beep beside it")?;
+    expect("sound and picture are in step", skew <= 80.0, format!("{skew:.0} ms apart (95th percentile)"));
+
+    let played = told.played;
+    let share = played.seconds / told.room_s;
+    let detail = format!("{:.1} s of {:.1} s, {} pictures", played.seconds, told.room_s, played.frames);
+    expect("the webinar played in a browser", share >= 0.8 && played.frames > 0, detail);
+    let after = told.ready.after.as_secs_f64();
+    expect("the film is ready at once", after <= 10.0, format!("{after:.1} s after the end"));
+    expect("the recording is complete", told.ready.complete, format!("{:.1} s", facts.duration));
+
+    let identity = stage.lectern.key("archive.key");
+    let written = archive.text(&identity, "en", "txt", &stage.opened().join("transcript.txt"))?;
+    let wer = error_rate(&told.spoken, &written);
+    expect(
+        "what was said is written",
+        wer <= WORDS,
+        format!("{:.1} % of {} words wrong", wer * 100.0, told.spoken.split(' ').count()),
+    );
+
+    let film_bytes = std::fs::read(&file)?;
+    let served = stage.lectern.portal()?.film(told.recording).await?;
+    let by_age = served == film_bytes;
+    expect("stock age opens what the portal serves", by_age, format!("{} bytes, identical", film_bytes.len()));
+    let ours = stage.opened().join("lectern-open.mp4");
+    let ours_text = ours.to_string_lossy();
+    let opened = stage.lectern.run(&["recordings", "open", &recording, "--out", &ours_text])?;
+    let same = opened.status.success() && std::fs::read(&ours)? == film_bytes;
+    expect("`lectern recordings open` does too", same, opened.err.trim().to_owned());
+
+    let verified = archive.verify(&stage.lectern.key("allowed_signers"));
+    let manifest_verified = verified.is_ok();
+    let detail = verified.map_or_else(|e| format!("{e:#}"), |n| format!("{n} objects, by ssh-keygen and sha256sum"));
+    expect("the manifest proves every object", manifest_verified, detail);
+    let sound_says = stage.lectern.run(&["recordings", "verify", &recording])?;
+    expect(
+        "`lectern recordings verify` agrees",
+        sound_says.status.success(),
+        sound_says.out.lines().next().unwrap_or_default().into(),
+    );
+
+    let (mut hits, scanned) = stage.scan()?;
+    hits.extend(told.live_scan.0.iter().cloned());
+    let read = scanned.bytes / 1_000_000 + told.live_scan.1.bytes / 1_000_000;
+    let first = hits.first().map(|h| format!("; {} in {}", h.what, h.path.display())).unwrap_or_default();
+    let detail = format!("{} finds in {} files, {read} MB{first}", hits.len(), scanned.files);
+    expect("nothing lies about in the clear", hits.is_empty() && scanned.files > 10, detail);
+
+    let peak = |costs: &[e2e::measure::Cost]| costs.iter().map(|c| c.peak_mb).fold(0.0, f64::max);
+    let cpu: f64 = told.worker.iter().chain(&told.media).map(|c| c.cpu_s).sum();
+    let passed = checks.iter().all(|c| c.passed);
+    Ok(Report {
+        recording,
+        segments: segments(archive.media())?,
+        frames_expected,
+        frames_found,
+        flashes_expected: wanted,
+        flashes_found: flashes,
+        beeps_expected: wanted,
+        beeps_found: beeps,
+        av_skew_ms_p95: skew,
+        hls_played_s: played.seconds,
+        room_s: told.room_s,
+        ready_after_end_s: after,
+        transcript_after_end_s: told.transcript_after.as_secs_f64(),
+        transcript_wer: wer,
+        opened_with_age: by_age,
+        manifest_verified,
+        plaintext_hits: hits.len(),
+        worker_rss_mb: peak(&told.worker),
+        media_rss_mb: peak(&told.media),
+        cpu_s_per_media_s: cpu / facts.duration,
+        checks,
+        passed,
+    })
+}
+
+fn enough(found: usize, expected: usize) -> bool {
+    expected > 0 && found as f64 >= expected as f64 * ENOUGH
+}
+
+/// Stored video segments, over all epochs.
+fn segments(media: &std::path::Path) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for epoch in std::fs::read_dir(media.join("live"))? {
+        let entries = std::fs::read_dir(epoch?.path().join("video")).into_iter().flatten().flatten();
+        count += entries.filter(|e| e.file_name().to_string_lossy().ends_with(".m4s.age")).count();
+    }
+    Ok(count)
+}

@@ -1,0 +1,53 @@
+//! What the demo found, as a table for people and as JSON for machines.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One thing that must hold.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) passed: bool,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) recording: String,
+    pub(crate) segments: usize,
+    pub(crate) frames_expected: usize,
+    pub(crate) frames_found: usize,
+    pub(crate) flashes_expected: usize,
+    pub(crate) flashes_found: usize,
+    pub(crate) beeps_expected: usize,
+    pub(crate) beeps_found: usize,
+    pub(crate) av_skew_ms_p95: f64,
+    pub(crate) hls_played_s: f64,
+    pub(crate) room_s: f64,
+    pub(crate) ready_after_end_s: f64,
+    pub(crate) transcript_after_end_s: f64,
+    pub(crate) transcript_wer: f64,
+    pub(crate) opened_with_age: bool,
+    pub(crate) manifest_verified: bool,
+    pub(crate) plaintext_hits: usize,
+    pub(crate) worker_rss_mb: f64,
+    pub(crate) media_rss_mb: f64,
+    pub(crate) cpu_s_per_media_s: f64,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) passed: bool,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nRecording {}\n", self.recording)?;
+        for Check { name, passed, detail } in &self.checks {
+            writeln!(f, "  {}  {name:<44} {detail}", if *passed { "ok    " } else { "FAILED" })?;
+        }
+        writeln!(
+            f,
+            "\n  cost: worker {:.0} MB, media process {:.0} MB, {:.2} s of processor per second recorded\n",
+            self.worker_rss_mb, self.media_rss_mb, self.cpu_s_per_media_s
+        )
+    }
+}
