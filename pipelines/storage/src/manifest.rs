@@ -3,6 +3,7 @@
 //! Signed as SSHSIG (OpenSSH PROTOCOL.sshsig) with Ed25519, so that `ssh-keygen -Y verify` and `sha256sum` are all an
 //! archivist needs in twenty years. Holds ids, sizes and hashes of ciphertext; no personal data.
 
+mod publish;
 mod signature;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use events::{RecordingId, TenantId};
 use media::WallTime;
 use serde::{Deserialize, Serialize};
 
+pub use publish::{PublishError, Published, publish, published};
 pub use signature::{NAMESPACE, SignError, Signers, SigningKey, sign, verify_signature};
 
 use crate::journal::Gap;

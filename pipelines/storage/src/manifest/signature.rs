@@ -67,6 +67,12 @@ impl SigningKey {
         halves
     }
 
+    /// Belief in this key alone: what its holder signed.
+    #[must_use]
+    pub fn signers(&self) -> Signers {
+        Signers(vec![self.0.public_key().clone()])
+    }
+
     /// `ssh-ed25519 AAAA…`
     #[must_use]
     pub fn public(&self) -> String {

@@ -84,7 +84,8 @@ where
 {
     let status = failure.raw_response().map(|response| response.status().as_u16());
     let code = failure.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
-    let named = if code.is_empty() { status.map_or_else(String::new, |status| status.to_string()) } else { code };
+    let wordless = code.is_empty();
+    let named = if wordless { status.map_or_else(String::new, |status| status.to_string()) } else { code };
     let key = key.to_owned();
     match (named.as_str(), status) {
         ("PreconditionFailed" | "ConditionalRequestConflict", _) | (_, Some(409 | 412)) if !owns_bucket(&named) => {
@@ -96,8 +97,8 @@ where
             StoreError::Busy { doing, code: named, source: DisplayErrorContext(failure).to_string().into() }
         }
         (_, None) => StoreError::Unreachable { doing, source: DisplayErrorContext(failure).to_string().into() },
-        // 2xx with a body that cannot be read, such as one that broke off.
-        (_, Some(200..=299)) if failure.as_service_error().is_none() => {
+        // Success with a body that cannot be read, such as one that broke off.
+        (_, Some(200..=299)) if wordless => {
             StoreError::Unreachable { doing, source: DisplayErrorContext(failure).to_string().into() }
         }
         _ => {

@@ -1,0 +1,138 @@
+//! What the store does when the other side lies, stumbles or goes away.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use storage::Store;
+use storage::store::{Bucket, Condition, StoreError};
+use support::liar::{self, Lie};
+use support::proxy::Proxy;
+use support::{config, embedded, noise};
+
+async fn lied_to(lie: Lie) -> (Store, tokio::task::JoinSet<()>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (endpoint, tasks) = liar::serve(lie).await;
+    let store = Store::connect(&config(dir.path(), endpoint)).await.unwrap();
+    (store, tasks, dir)
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_conditions_is_refused_with_what_to_do() {
+    for (lie, what) in [(Lie::IgnoresConditions, "writers create"), (Lie::IgnoresMatch, "replace one version")] {
+        let (store, _tasks, _dir) = lied_to(lie).await;
+        let why = store.check().await.unwrap_err().to_string();
+        assert!(why.contains(what) && why.contains("use a store with atomic conditional writes"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_completion_that_fails_inside_its_200_is_a_failure() {
+    let (store, _tasks, _dir) = lied_to(Lie::CompleteFailsInside).await;
+    let mut upload = store.upload(Bucket::Media, "x").await.unwrap();
+    upload.write(Bytes::from(noise(1, 17 << 20))).await.unwrap();
+    let done = upload.finish().await;
+    assert!(matches!(&done, Err(StoreError::Busy { code, .. }) if code == "InternalError"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_completion_that_stores_something_else_is_a_failure() {
+    let (store, _tasks, _dir) = lied_to(Lie::CompleteStoresOther).await;
+    let mut upload = store.upload(Bucket::Media, "x").await.unwrap();
+    upload.write(Bytes::from(noise(1, 33 << 20))).await.unwrap();
+    let done = upload.finish().await;
+    assert!(matches!(done, Err(StoreError::Corrupt { .. })), "{done:?}");
+}
+
+#[tokio::test]
+async fn what_reads_back_otherwise_has_no_receipt() {
+    let (store, _tasks, _dir) = lied_to(Lie::FlipsBytes).await;
+    let put = store.put_verified(Bucket::Media, "x", Bytes::from_static(b"lecture")).await;
+    assert!(matches!(put, Err(StoreError::Corrupt { .. })), "{put:?}");
+}
+
+#[tokio::test]
+async fn another_range_than_was_asked_for_is_never_passed_on() {
+    let (store, _tasks, _dir) = lied_to(Lie::ShiftsRanges).await;
+    store.put(Bucket::Media, "x", Bytes::from_static(b"0123456789"), Condition::None).await.unwrap();
+    let read = store.get_range(Bucket::Media, "x", 2..5).await;
+    assert!(read.is_err(), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_left() {
+    let (store, _tasks, _dir) = lied_to(Lie::EndlessList).await;
+    let why = store.list(Bucket::Media, "v1/").await.unwrap_err();
+    assert!(!why.is_passing(), "{why:?}");
+}
+
+#[tokio::test]
+async fn a_busy_store_is_passing_and_parts_are_tried_again() {
+    let (store, _tasks, _dir) = lied_to(Lie::Busy).await;
+    let put = store.put(Bucket::Media, "x", Bytes::from_static(b"x"), Condition::None).await;
+    assert!(matches!(&put, Err(why @ StoreError::Busy { .. }) if why.is_passing()), "{put:?}");
+    let mut upload = store.upload(Bucket::Media, "y").await.unwrap();
+    // The put's answer and its look back made two requests, so the first part stumbles.
+    upload.write(Bytes::from(noise(1, 16 << 20))).await.unwrap();
+}
+
+/// The store has the object, and its answer never came (fault F15): that counts as put, also under a condition, and
+/// is not mistaken for another writer's.
+#[tokio::test]
+async fn a_put_whose_answer_was_lost_is_found_to_have_happened() {
+    let server = embedded().await;
+    let proxy = Proxy::to(server.config.endpoint.as_deref().unwrap()).await;
+    let mut config = server.config.clone();
+    config.endpoint = Some(format!("http://{}", proxy.address));
+    let store = Store::connect(&config).await.unwrap();
+
+    let mine = Bytes::from_static(b"owner: me");
+    proxy.lose.store(1, Ordering::SeqCst);
+    let created = store.put(Bucket::Media, "state.json", mine.clone(), Condition::Absent).await.unwrap();
+    assert_eq!(proxy.lose.load(Ordering::SeqCst), 0, "no reply was lost");
+    proxy.lose.store(1, Ordering::SeqCst);
+    let next = Bytes::from_static(b"owner: me, later");
+    let swapped = store.put(Bucket::Media, "state.json", next.clone(), Condition::Match(created.etag)).await.unwrap();
+    assert_eq!(store.get(Bucket::Media, "state.json", 100).await.unwrap(), (next, swapped.etag));
+
+    // Another's object under a lost answer is not ours.
+    proxy.lose.store(1, Ordering::SeqCst);
+    let lost = store.put(Bucket::Media, "state.json", mine, Condition::Absent).await;
+    assert!(lost.as_ref().is_err_and(StoreError::is_passing), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_unreachable_at_once() {
+    let mut config = embedded().await.config.clone();
+    let dir = tempfile::tempdir().unwrap();
+    config = support::config(dir.path(), config.endpoint.unwrap());
+    config.create_buckets = false;
+    let store = Store::connect(&config).await.unwrap();
+    let begun = std::time::Instant::now();
+    let read = store.get(Bucket::Media, "x", 1).await;
+    assert!(matches!(&read, Err(why @ StoreError::Unreachable { .. }) if why.is_passing()), "{read:?}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn wrong_keys_are_refused_with_what_to_do_and_never_printed() {
+    let server = embedded().await;
+    let store = server.store().await;
+    store.check().await.unwrap();
+    let secret = server.config.secret_key_file.clone().unwrap();
+    std::fs::write(&secret, "another-secret-key\n").unwrap();
+    let why = server.store_without_buckets().await.check().await.unwrap_err();
+    assert!(why.to_string().contains("check store.access_key_file"), "{why}");
+    assert!(!format!("{why:?}{store:?}").contains("another-secret-key"));
+    assert!(!why.is_passing());
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_named_with_what_to_do() {
+    let server = embedded().await;
+    let why = server.store_without_buckets().await.check().await.unwrap_err().to_string();
+    assert!(why.contains("lectern-media does not exist; create it, or set store.create_buckets"), "{why}");
+}
