@@ -1,23 +1,24 @@
 //! What Lectern announces about a room, as any consumer on RabbitMQ hears it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use broker::Broker;
-use events::{Body, Event, RecordingId, RoomId, TenantId};
+use events::{Body, Event, Meta, Platform, RecordingFailed, RecordingId, RoomId, SessionId, TenantId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::process::until;
 use crate::servers::RabbitMq;
-use crate::servers::lectern::TENANT;
+use crate::servers::lectern::{INSTANCE, TENANT};
 
 /// Everything heard about one room since this was made, with the moment it was heard.
 #[derive(Debug)]
 pub struct News {
     heard: Arc<Mutex<Vec<(Instant, Event)>>>,
     broker: Broker,
+    room: RoomId,
     task: JoinHandle<()>,
 }
 
@@ -33,7 +34,8 @@ impl News {
             password_file: Some(server.password_file()),
         };
         let broker = Broker::connect(&config, CancellationToken::new()).await?;
-        let mut consumer = broker.room(&TenantId::new(TENANT)?, &RoomId::new(room.to_string())?).await?;
+        let room = RoomId::new(room.to_string())?;
+        let mut consumer = broker.room(&TenantId::new(TENANT)?, &room).await?;
         let heard = Arc::<Mutex<Vec<(Instant, Event)>>>::default();
         let into = Arc::clone(&heard);
         let task = tokio::spawn(async move {
@@ -43,7 +45,7 @@ impl News {
                 let _ = delivery.settle().await;
             }
         });
-        Ok(Self { heard, broker, task })
+        Ok(Self { heard, broker, room, task })
     }
 
     /// Every event so far, oldest first.
@@ -87,12 +89,37 @@ impl News {
         }
     }
 
-    /// Sends an event of our own.
+    /// Waits until a recording of this room has failed.
+    ///
+    /// # Errors
+    /// When none has within `deadline`.
+    pub async fn wait_failed(&self, deadline: Duration) -> anyhow::Result<(Instant, RecordingFailed)> {
+        let failed = |(at, event): &(Instant, Event)| match &event.body {
+            Body::RecordingFailed(failed) => Some((*at, failed.clone())),
+            _ => None,
+        };
+        until("recording.failed is announced", deadline, async || Ok(self.all().iter().find_map(failed)))
+            .await
+            .with_context(|| format!("heard so far: {:?}", self.kinds()))
+    }
+
+    /// Publishes something about this room's run, or about a new run when none was heard of.
     ///
     /// # Errors
     /// When the broker does not take it.
-    pub async fn publish(&self, event: &Event) -> anyhow::Result<()> {
-        Ok(self.broker.publish(event).await?)
+    pub async fn tell(&self, body: Body) -> anyhow::Result<()> {
+        let heard = self.all().first().map(|(_, event)| event.meta.session.clone());
+        let session = heard.map_or_else(|| SessionId::new(hex::encode(rand::random::<[u8; 8]>())), Ok)?;
+        let meta = Meta {
+            id: hex::encode(rand::random::<[u8; 16]>()),
+            platform: Platform::Janus,
+            instance: INSTANCE.into(),
+            tenant: TenantId::new(TENANT)?,
+            room: self.room.clone(),
+            session,
+            time: media::WallTime::from_system(SystemTime::now()).to_string(),
+        };
+        Ok(self.broker.publish(&Event { meta, body }).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use events::{Body, RecordingId};
+use events::{Basis, Body, LayoutName, PolicyId, RecordingId, RecordingRequested};
 
 use crate::canary::{self, Scanner};
 use crate::news::News;
@@ -86,11 +86,35 @@ impl Stage {
     /// # Errors
     /// When Janus or RabbitMQ refuses.
     pub async fn meeting(&self, plan: &Plan) -> anyhow::Result<Meeting> {
-        let id = rand::random_range(100_000..1_000_000_000);
+        self.meeting_in(rand::random_range(100_000..1_000_000_000), plan).await
+    }
+
+    /// As [`Stage::meeting`], in room `id`.
+    ///
+    /// # Errors
+    /// As [`Stage::meeting`], and when there is such a room.
+    pub async fn meeting_in(&self, id: u64, plan: &Plan) -> anyhow::Result<Meeting> {
         // First the ears, then the room: nothing it causes is missed.
         let news = News::of(&self.broker, id).await?;
         let room = Room::create_as(&self.janus.url(), id, plan).await?;
         Ok(Meeting { room, news })
+    }
+
+    /// What somebody publishes who wants a room of the policy [`ASKED`] recorded.
+    ///
+    /// # Errors
+    /// Never: the id fits.
+    pub fn wish(&self) -> anyhow::Result<RecordingRequested> {
+        Ok(RecordingRequested {
+            policy: PolicyId::new(ASKED)?,
+            requested_by: "a-lecturer".into(),
+            layout: LayoutName::Grid,
+            language: "en".into(),
+            basis: Basis::Consent,
+            retention_days: 30,
+            webinar: false,
+            max_seconds: 600,
+        })
     }
 
     /// Lets `person` in with test signal; returns when media flows.

@@ -90,6 +90,13 @@ impl Janus {
         self.process = None;
     }
 
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            let _ = process.kill();
+        }
+    }
+
     /// `ws://…`, subprotocol `janus-protocol`.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)

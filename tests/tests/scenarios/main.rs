@@ -4,7 +4,10 @@
 
 mod attendance;
 mod controls;
+mod endings;
+mod proof;
 mod several;
+mod trouble;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -16,6 +19,16 @@ use e2e::stage::Stage;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
+/// A room whose PIN Lectern knows.
+const PINNED: u64 = 4711;
+const PIN: &str = "not-1234";
+
+/// Impatient, so that a run ends today.
+const SETTINGS: &str = r#"
+recorder.limits = { lobby_seconds = 6, rejoin_attempts = 3 }
+meeting.campus.pins_file = "pins.toml"
+"#;
+
 /// Runs `scenario` when no other one does, on the installation that all of them share.
 ///
 /// The installation is never dropped: its processes end with this one (see `e2e::process`), and its folder is emptied
@@ -26,7 +39,14 @@ fn on_stage(scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>) {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios");
         let _ = std::fs::remove_dir_all(&work);
         let runtime = Runtime::new().unwrap();
-        let stage = runtime.block_on(Stage::set(&work, "")).unwrap();
+        let stage = runtime.block_on(async {
+            let mut stage = Stage::prepare(&work, SETTINGS).await?;
+            std::fs::write(stage.lectern.folder().join("pins.toml"), format!("{PINNED} = \"{PIN}\"\n"))?;
+            stage.janus.again().await?;
+            stage.lectern.up().await?;
+            anyhow::Ok(stage)
+        });
+        let stage = stage.unwrap();
         (runtime, Mutex::new(stage))
     });
     let outcome = runtime.block_on(async {
