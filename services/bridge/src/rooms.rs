@@ -1,0 +1,223 @@
+//! Which rooms run, who is in them, and what to tell of it. Pure: facts and clock readings in, tidings out.
+//!
+//! A run begins with the first person (or their media) and ends when the room is destroyed or has been empty for a
+//! while. Our own bots are no people: a room that holds only them is empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use events::{Body, ParticipantNews, RoomEnded, RoomId, RoomStarted, SessionId, TrackNews};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::news::{Fact, What};
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tiding {
+    pub room: RoomId,
+    pub session: SessionId,
+    /// Tells apart what room, session and kind do not; the same when the same is told again.
+    pub sequence: String,
+    pub body: Body,
+}
+
+/// What the server itself says of a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Who is there and whether they publish. Without our bots.
+    pub people: BTreeMap<String, bool>,
+    /// One of our bots is there.
+    pub bot: bool,
+}
+
+/// The rooms of one server.
+#[derive(Debug)]
+pub struct Rooms {
+    instance: String,
+    empty_after: Duration,
+    runs: BTreeMap<RoomId, Run>,
+}
+
+#[derive(Debug)]
+struct Run {
+    room: RoomId,
+    session: SessionId,
+    people: BTreeSet<String>,
+    publishing: BTreeSet<String>,
+    empty_since: Option<OffsetDateTime>,
+    /// When the run began, while it is not decided yet whether to ask for a recording.
+    undecided: Option<OffsetDateTime>,
+}
+
+/// A run for which it is to be decided whether to ask for a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecided {
+    pub room: RoomId,
+    pub session: SessionId,
+    pub since: OffsetDateTime,
+}
+
+impl Rooms {
+    #[must_use]
+    pub fn new(instance: &str, empty_after: Duration) -> Self {
+        Self { instance: instance.to_owned(), empty_after, runs: BTreeMap::new() }
+    }
+
+    /// Takes in one fact.
+    pub fn hear(&mut self, fact: &Fact, now: OffsetDateTime) -> Vec<Tiding> {
+        let Fact { room, at, what } = fact;
+        let mut told = Vec::new();
+        match what {
+            What::Joined { bot: true, .. } | What::Published { bot: true, .. } => {}
+            What::Joined { who, .. } => self.run(room, *at, now, &mut told).join(who, *at, &mut told),
+            What::Published { who, .. } => self.run(room, *at, now, &mut told).publish(who, *at, &mut told),
+            What::Unpublished { who } => {
+                if let Some(run) = self.runs.get_mut(room) {
+                    run.unpublish(who, *at, &mut told);
+                }
+            }
+            What::Left { who } => {
+                if let Some(run) = self.runs.get_mut(room) {
+                    run.leave(who, *at, now, &mut told);
+                }
+            }
+            What::Destroyed => told.extend(self.end(room, "destroyed")),
+        }
+        told
+    }
+
+    /// Corrects what was heard by what `room` really holds; None when the server has no such room. A run that nobody
+    /// told us of begins here, and one whose bot is there was asked for already.
+    pub fn see(&mut self, room: &RoomId, presence: Option<&Presence>, now: OffsetDateTime) -> Vec<Tiding> {
+        let Some(presence) = presence else { return self.end(room, "gone").into_iter().collect() };
+        if presence.people.is_empty() && !self.runs.contains_key(room) {
+            return Vec::new();
+        }
+        let at = micros(now);
+        let mut told = Vec::new();
+        let run = self.run(room, at, now, &mut told);
+        if presence.bot {
+            run.undecided = None;
+        }
+        for (who, publishes) in &presence.people {
+            if *publishes { run.publish(who, at, &mut told) } else { run.listen(who, at, &mut told) }
+        }
+        let gone: Vec<_> = run.people.iter().filter(|who| !presence.people.contains_key(*who)).cloned().collect();
+        for who in gone {
+            run.leave(&who, at, now, &mut told);
+        }
+        told
+    }
+
+    /// Ends what has been empty for long enough.
+    pub fn tick(&mut self, now: OffsetDateTime) -> Vec<Tiding> {
+        let over = |run: &&Run| run.empty_since.is_some_and(|since| now - since >= self.empty_after);
+        let rooms: Vec<_> = self.runs.values().filter(over).map(|run| run.room.clone()).collect();
+        rooms.iter().filter_map(|room| self.end(room, "empty")).collect()
+    }
+
+    /// Every room that runs.
+    pub fn running(&self) -> impl Iterator<Item = &RoomId> {
+        self.runs.keys()
+    }
+
+    /// The runs for which it is not decided yet whether to ask for a recording.
+    #[must_use]
+    pub fn undecided(&self) -> Vec<Undecided> {
+        let open =
+            |run: &Run| Some(Undecided { room: run.room.clone(), session: run.session.clone(), since: run.undecided? });
+        self.runs.values().filter_map(open).collect()
+    }
+
+    /// It is decided.
+    pub fn decided(&mut self, room: &RoomId) {
+        if let Some(run) = self.runs.get_mut(room) {
+            run.undecided = None;
+        }
+    }
+
+    /// The run of `room`, begun if need be.
+    fn run(&mut self, room: &RoomId, at: i64, now: OffsetDateTime, told: &mut Vec<Tiding>) -> &mut Run {
+        let instance = &self.instance;
+        self.runs.entry(room.clone()).or_insert_with(|| {
+            let run = Run {
+                room: room.clone(),
+                session: session_id(instance, room, at),
+                people: BTreeSet::new(),
+                publishing: BTreeSet::new(),
+                empty_since: None,
+                undecided: Some(now),
+            };
+            told.push(run.tiding(String::new(), Body::RoomStarted(RoomStarted {})));
+            run
+        })
+    }
+
+    fn end(&mut self, room: &RoomId, reason: &str) -> Option<Tiding> {
+        let run = self.runs.remove(room)?;
+        Some(run.tiding(String::new(), Body::RoomEnded(RoomEnded { reason: reason.to_owned() })))
+    }
+}
+
+impl Run {
+    fn join(&mut self, who: &str, at: i64, told: &mut Vec<Tiding>) {
+        self.empty_since = None;
+        if self.people.insert(who.to_owned()) {
+            told.push(self.about(who, at, Body::ParticipantJoined));
+        }
+    }
+
+    fn publish(&mut self, who: &str, at: i64, told: &mut Vec<Tiding>) {
+        self.join(who, at, told);
+        if self.publishing.insert(who.to_owned()) {
+            told.push(self.track(who, at, Body::TrackPublished));
+        }
+    }
+
+    /// Is there and does not publish.
+    fn listen(&mut self, who: &str, at: i64, told: &mut Vec<Tiding>) {
+        self.join(who, at, told);
+        self.unpublish(who, at, told);
+    }
+
+    fn unpublish(&mut self, who: &str, at: i64, told: &mut Vec<Tiding>) {
+        // Janus says it twice.
+        if self.publishing.remove(who) {
+            told.push(self.track(who, at, Body::TrackUnpublished));
+        }
+    }
+
+    fn leave(&mut self, who: &str, at: i64, now: OffsetDateTime, told: &mut Vec<Tiding>) {
+        self.unpublish(who, at, told);
+        if self.people.remove(who) {
+            told.push(self.about(who, at, Body::ParticipantLeft));
+            if self.people.is_empty() {
+                self.empty_since = Some(now);
+            }
+        }
+    }
+
+    fn about(&self, who: &str, at: i64, body: fn(ParticipantNews) -> Body) -> Tiding {
+        self.tiding(format!("{who}/{at}"), body(ParticipantNews { participant: who.to_owned() }))
+    }
+
+    fn track(&self, who: &str, at: i64, body: fn(TrackNews) -> Body) -> Tiding {
+        self.tiding(format!("{who}/{at}"), body(TrackNews { participant: who.to_owned() }))
+    }
+
+    fn tiding(&self, sequence: String, body: Body) -> Tiding {
+        Tiding { room: self.room.clone(), session: self.session.clone(), sequence, body }
+    }
+}
+
+/// The id of a run: the same for everybody who hears the same first news of it.
+fn session_id(instance: &str, room: &RoomId, at: i64) -> SessionId {
+    let hash = hex::encode(&Sha256::digest(format!("{instance}/{room}/{at}"))[..12]);
+    #[expect(clippy::expect_used, reason = "24 hex digits have the grammar of ids")]
+    SessionId::new(hash).expect("an id")
+}
+
+fn micros(now: OffsetDateTime) -> i64 {
+    i64::try_from(now.unix_timestamp_nanos() / 1000).unwrap_or_default()
+}

@@ -1,0 +1,192 @@
+//! One Janus server: hears its news, looks for itself now and then, tells what became of it, and asks for recordings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, RawConsumer};
+use events::{Body, Event, Meta, Platform, RoomId, TenantId, event_id};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Server;
+use crate::janus::{Visit, VisitError};
+use crate::news;
+use crate::policy::{Decision, Policy};
+use crate::rooms::{Rooms, Tiding, Undecided};
+
+/// News may be lost on its way (the handler's queue, a reconnect); a look finds what it missed within this.
+const LOOK: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_secs(1);
+/// A server that cannot be asked does not keep a room from being recorded: past this the policy decides by what is
+/// known.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Watch {
+    server: Server,
+    tenant: TenantId,
+    broker: Broker,
+    policy: Arc<Policy>,
+    rooms: Rooms,
+    stop: CancellationToken,
+    /// When to look again.
+    look: Instant,
+    /// Said once: nothing a warning per message would add to.
+    told_of_foreign_rooms: bool,
+    blind: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        server: Server,
+        tenant: TenantId,
+        broker: Broker,
+        policy: Arc<Policy>,
+        empty_after: Duration,
+        stop: CancellationToken,
+    ) -> Self {
+        let rooms = Rooms::new(&server.instance, empty_after);
+        let look = Instant::now();
+        Self { server, tenant, broker, policy, rooms, stop, look, told_of_foreign_rooms: false, blind: false }
+    }
+
+    /// Watches until the broker's consumers end.
+    pub(crate) async fn run(mut self, mut news: RawConsumer) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                message = news.next() => match message {
+                    Some(message) => self.hear(&message).await,
+                    None => return,
+                },
+                _ = tick.tick() => {
+                    let tidings = self.rooms.tick(OffsetDateTime::now_utc());
+                    self.tell(tidings).await;
+                }
+            }
+            let due = Instant::now() >= self.look;
+            let undecided = self.rooms.undecided();
+            // After a failure the next try waits for its time; a new run does not wait while all is well.
+            if due || (!undecided.is_empty() && !self.blind) {
+                self.look_and_decide(due).await;
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: &[u8]) {
+        let news = news::read(message, &self.server.sign);
+        if news.foreign_rooms > 0 && !self.told_of_foreign_rooms {
+            self.told_of_foreign_rooms = true;
+            let instance = &self.server.instance;
+            warn!(instance, "rooms whose ids are not 1 to 64 of A-Z, a-z, 0-9, '_' and '-' cannot be recorded");
+        }
+        for fact in &news.facts {
+            let tidings = self.rooms.hear(fact, OffsetDateTime::now_utc());
+            self.tell(tidings).await;
+        }
+    }
+
+    /// Asks Janus, about every room when `all` and else about undecided ones, then decides.
+    async fn look_and_decide(&mut self, all: bool) {
+        let seen = self.look(all).await;
+        self.look = Instant::now() + if seen.is_ok() { LOOK } else { TICK };
+        match (&seen, self.blind) {
+            (Err(error), false) => warn!(instance = self.server.instance, %error, "Janus cannot be asked"),
+            (Ok(_), true) => info!(instance = self.server.instance, "Janus can be asked again"),
+            _ => {}
+        }
+        self.blind = seen.is_err();
+        let now = OffsetDateTime::now_utc();
+        for run in self.rooms.undecided() {
+            match &seen {
+                Ok(titles) => self.decide(&run, titles.get(&run.room).map(String::as_str)).await,
+                Err(_) if now - run.since > PATIENCE => self.decide(&run, None).await,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Corrects the rooms by what Janus says; returns the titles it told.
+    async fn look(&mut self, all: bool) -> Result<BTreeMap<RoomId, String>, VisitError> {
+        let undecided = self.rooms.undecided();
+        let titled = |run: &Undecided| self.policy.needs_title(&self.server.instance, &run.room);
+        let mut titles = BTreeMap::new();
+        let mut wanted: BTreeSet<RoomId> = undecided.iter().map(|run| run.room.clone()).collect();
+        let mut visit = Visit::begin(&self.server).await?;
+        if all || undecided.iter().any(titled) {
+            for listed in visit.rooms().await? {
+                if all && listed.people > 0 {
+                    wanted.insert(listed.room.clone());
+                }
+                titles.extend(listed.title.map(|title| (listed.room, title)));
+            }
+        }
+        if all {
+            wanted.extend(self.rooms.running().cloned());
+        }
+        let mut tidings = Vec::new();
+        for room in &wanted {
+            let presence = visit.presence(room).await?;
+            tidings.extend(self.rooms.see(room, presence.as_ref(), OffsetDateTime::now_utc()));
+        }
+        visit.end().await;
+        self.tell(tidings).await;
+        Ok(titles)
+    }
+
+    async fn decide(&mut self, run: &Undecided, title: Option<&str>) {
+        let Undecided { room, session, .. } = run;
+        let policy = self.policy.clone();
+        match policy.decide(&self.server.instance, room, title) {
+            Decision::Record(rule) => {
+                info!(%room, %session, policy = %rule.id, "asking for a recording");
+                let body = Body::RecordingRequested(rule.request("policy"));
+                let sequence = rule.id.to_string();
+                self.tell(vec![Tiding { room: room.clone(), session: session.clone(), sequence, body }]).await;
+            }
+            Decision::OnRequest(rule) => info!(%room, %session, policy = %rule.id, "recorded when somebody asks"),
+            Decision::Leave => info!(%room, %session, "no rule records this room"),
+        }
+        self.rooms.decided(room);
+    }
+
+    /// Publishes in order. While the broker is away nothing else happens here: what the news queue cannot hold, the
+    /// next look finds.
+    async fn tell(&self, tidings: Vec<Tiding>) {
+        for tiding in tidings {
+            let event = self.event(tiding);
+            let kind = event.body.kind();
+            while let Err(error) = self.broker.publish(&event).await {
+                if !error.is_passing() {
+                    error!(kind, %error, "an event could not be told");
+                    break;
+                }
+                warn!(kind, %error, "an event could not be told yet");
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = tokio::time::sleep(TICK) => {}
+                }
+            }
+        }
+    }
+
+    fn event(&self, tiding: Tiding) -> Event {
+        let Tiding { room, session, sequence, body } = tiding;
+        let mut meta = Meta {
+            id: String::new(),
+            platform: Platform::Janus,
+            instance: self.server.instance.clone(),
+            tenant: self.tenant.clone(),
+            room,
+            session,
+            time: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+        };
+        meta.id = event_id(&meta.source(), body.kind(), &meta.room, &meta.session, &sequence);
+        Event { meta, body }
+    }
+}
