@@ -1,0 +1,205 @@
+//! `lectern recordings`: what an archivist asks for at a terminal. Every answer also comes as JSON.
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use chassis::Sections;
+use claim::Record;
+use events::RecordingId;
+use serde_json::json;
+use storage::manifest::{Signers, VerifyError, published, verify};
+use storage::{Bucket, Identity, OpenKey, RecordingPath, SealedReader, Store, Writer, recordings};
+
+use crate::args::Recordings;
+
+/// # Errors
+/// When the store cannot be reached, or what was asked for does not exist.
+pub(crate) async fn run(command: Recordings, sections: &Sections, json: bool) -> Result<ExitCode> {
+    let store = store(sections).await?;
+    match command {
+        Recordings::List => list(&store, json).await,
+        Recordings::Show { recording } => show(&store, recording, json).await,
+        Recordings::Verify { recording } => check(&store, sections, recording, json).await,
+        Recordings::Open { recording, identity, out } => {
+            let seal: storage::seal::Config = sections.section("seal")?;
+            let identity = identity.or_else(|| seal.pipeline_identity_file.map(|file| sections.beside(&file)));
+            let identity =
+                identity.context("no identity: give --identity FILE or set [seal].pipeline_identity_file")?;
+            open(store, &signers(sections)?, recording, &identity, &out, json).await
+        }
+    }
+}
+
+fn signers(sections: &Sections) -> Result<Signers> {
+    let seal: storage::seal::Config = sections.section("seal")?;
+    let file = seal.signers_file.context("no signers: set [seal].signers_file to an allowed_signers file")?;
+    Ok(Signers::load(&sections.beside(&file))?)
+}
+
+/// The store of `[store]`, its key files taken from beside the configuration.
+pub(crate) async fn store(sections: &Sections) -> Result<Store> {
+    let mut config: storage::store::Config = sections.section("store")?;
+    for file in [&mut config.access_key_file, &mut config.secret_key_file] {
+        *file = file.take().map(|file| sections.beside(&file));
+    }
+    Ok(Store::connect(&config).await?)
+}
+
+pub(crate) async fn find(store: &Store, recording: RecordingId) -> Result<(RecordingPath, Record)> {
+    let found = recordings::find(store, recording).await?;
+    let (path, record, _) = found.with_context(|| {
+        format!("there is no recording {recording}; `lectern recordings list` shows those there are")
+    })?;
+    Ok((path, record))
+}
+
+async fn list(store: &Store, json: bool) -> Result<ExitCode> {
+    let mut all: Vec<_> = recordings::list(store, None).await?.into_iter().map(|(_, record, _)| record).collect();
+    all.sort_by_key(|record| std::cmp::Reverse(record.created));
+    if json {
+        println!("{}", serde_json::to_string(&all)?);
+    } else if all.is_empty() {
+        println!("No recordings yet.");
+    } else {
+        println!("{:<36}  {:<20}  {:<9}  {:<16}  reason", "recording", "begun", "phase", "room");
+        for r in &all {
+            let begun = r.created.to_string();
+            let begun = begun.get(..19).unwrap_or(&begun);
+            let reason = r.reason.as_deref().unwrap_or("");
+            println!(
+                "{:<36}  {begun:<20}  {:<9}  {:<16}  {reason}",
+                r.recording.to_string(),
+                phase(r),
+                r.room.to_string()
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn phase(record: &Record) -> String {
+    // The one spelling of a phase is the one in state.json.
+    serde_json::to_value(record.phase).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+async fn show(store: &Store, recording: RecordingId, json: bool) -> Result<ExitCode> {
+    let (path, record) = find(store, recording).await?;
+    let objects = store.list(Bucket::Media, &path.prefix()).await?;
+    if json {
+        let objects: Vec<_> = objects.iter().map(|o| json!({ "key": o.key, "size": o.size })).collect();
+        println!("{}", json!({ "record": record, "objects": objects }));
+    } else {
+        println!("{}", serde_json::to_string_pretty(&record)?);
+        for object in &objects {
+            println!("{:>12}  {}", object.size, object.key);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, json: bool) -> Result<ExitCode> {
+    let signers = signers(sections)?;
+    let paths = match only {
+        Some(recording) => vec![find(store, recording).await?.0],
+        None => recordings::list(store, None).await?.into_iter().map(|(path, ..)| path).collect(),
+    };
+
+    let mut sound = true;
+    let mut reports = Vec::new();
+    for path in paths {
+        match verify(store, &path, &signers).await {
+            Ok(report) => {
+                sound &= report.findings.is_empty();
+                if !json {
+                    let verdict = if report.findings.is_empty() { "sound" } else { "NOT SOUND" };
+                    println!("{}  {verdict}: {} objects, {} bytes", path.recording, report.objects, report.bytes);
+                    for finding in &report.findings {
+                        println!("    {finding}");
+                    }
+                }
+                let findings: Vec<_> =
+                    report.findings.iter().map(|f| json!({ "key": f.key, "what": f.to_string() })).collect();
+                reports.push(json!({ "recording": path.recording, "objects": report.objects,
+                    "bytes": report.bytes, "generation": report.manifest.generation, "findings": findings }));
+            }
+            // Without a name, a recording still in the making is no failure of the archive.
+            Err(VerifyError::NoManifest) if only.is_none() => {
+                if !json {
+                    println!("{}  not finalized yet", path.recording);
+                }
+                reports.push(json!({ "recording": path.recording, "findings": [], "pending": true }));
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot verify {}", path.recording)),
+        }
+    }
+    if json {
+        println!("{}", serde_json::Value::Array(reports));
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn open(
+    store: Store,
+    signers: &Signers,
+    recording: RecordingId,
+    identity: &Path,
+    out: &Path,
+    json: bool,
+) -> Result<ExitCode> {
+    let (path, record) = find(&store, recording).await?;
+    let Some(generation) = record.generation else {
+        bail!("recording {recording} is {}: there is no film yet", phase(&record));
+    };
+    // Verified first, decrypted then: only a signed manifest says which object is the film.
+    let newest = published(&store, &path, generation, signers).await?;
+    let newest = newest.with_context(|| format!("the manifest of generation {generation} is missing"))?;
+    let film = newest.manifest.objects.iter().find(|object| object.key.ends_with("/composite.mp4.age"));
+    let film = film.with_context(|| format!("recording {recording} holds no film"))?;
+    let writer: Writer = film.writer.parse()?;
+    let open = OpenKey::fetch(&store, &path, &writer, &Identity::load(identity)?).await?;
+    let mut reader = SealedReader::open_sized(&store, &film.key, film.size, &open).await?;
+
+    let target = out.to_owned();
+    let written = tokio::task::spawn_blocking(move || -> Result<u64> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&target)
+            .with_context(|| format!("cannot write {}; it is never overwritten", target.display()))?;
+        let mut copied = 0;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let count = reader
+                .read(&mut buffer)
+                .context("the sealed film does not decrypt; run `lectern recordings verify`")?;
+            if count == 0 {
+                return Ok(copied);
+            }
+            std::io::Write::write_all(&mut file, &buffer[..count])?;
+            copied += count as u64;
+        }
+    })
+    .await
+    .context("the copying task ended early")?;
+    let written = match written {
+        Ok(written) => written,
+        Err(error) => {
+            // Half a film would look like a film.
+            if error.downcast_ref::<std::io::Error>().is_none_or(|e| e.kind() != std::io::ErrorKind::AlreadyExists) {
+                let _ = std::fs::remove_file(out);
+            }
+            return Err(error);
+        }
+    };
+    if json {
+        println!("{}", json!({ "recording": recording, "file": out, "bytes": written }));
+    } else {
+        println!("Wrote {} ({written} bytes). It is no longer encrypted: keep it where it may be.", out.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
