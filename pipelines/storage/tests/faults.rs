@@ -63,6 +63,37 @@ async fn another_range_than_was_asked_for_is_never_passed_on() {
 }
 
 #[tokio::test]
+async fn half_an_object_is_never_passed_on() {
+    let (store, _tasks, _dir) = lied_to(Lie::CutsBodies).await;
+    store.put(Bucket::Media, "x", Bytes::from(noise(1, 100_000)), Condition::None).await.unwrap();
+    for read in [
+        store.get(Bucket::Media, "x", 100_000).await.map(|(bytes, _)| bytes),
+        store.get_range(Bucket::Media, "x", 0..90_000).await,
+    ] {
+        assert!(read.as_ref().is_err_and(StoreError::is_passing), "{read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_server_is_not_followed() {
+    let elsewhere = tokio::net::TcpListener::bind(support::loopback(0)).await.unwrap();
+    let (endpoint, _tasks) = liar::serve(Lie::Redirects(elsewhere.local_addr().unwrap())).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), endpoint);
+    config.create_buckets = false;
+    let store = Store::connect(&config).await.unwrap();
+    let put = store.put(Bucket::Media, "x", Bytes::from_static(b"x"), Condition::None).await;
+    assert!(put.is_err_and(|why| !why.is_passing()));
+    assert!(store.get(Bucket::Media, "x", 1).await.is_err_and(|why| !why.is_passing()));
+    // Both answers are in, so whoever was to be asked has been.
+    tokio::select! {
+        biased;
+        followed = elsewhere.accept() => panic!("followed: {followed:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+}
+
+#[tokio::test]
 async fn a_list_without_end_is_left() {
     let (store, _tasks, _dir) = lied_to(Lie::EndlessList).await;
     let why = store.list(Bucket::Media, "v1/").await.unwrap_err();

@@ -14,6 +14,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use super::{Config, StoreError};
 
@@ -93,8 +94,8 @@ impl KeyFiles {
 
 fn read_key(path: &Path) -> Result<String, StoreError> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|why| StoreError::Config(format!("could not read the store's key file {shown}: {why}")))?;
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|why| StoreError::Config(format!("could not read the store's key file {shown}: {why}")))?;
     let key = text.trim();
     if key.is_empty() || key.contains(char::is_whitespace) {
         return Err(StoreError::Config(format!("the store's key file {shown} must hold one key and nothing else")));
@@ -129,5 +130,22 @@ mod tests {
     fn keys_in_the_endpoint_are_refused_and_not_repeated() {
         let refused = check_endpoint("https://me:hunter2@s3.example.org", false).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn rotated_keys_are_taken_up_within_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = KeyFiles { access: dir.path().join("access"), secret: dir.path().join("secret") };
+        for name in ["first", "second"] {
+            std::fs::write(&keys.access, format!("{name}\n")).unwrap();
+            std::fs::write(&keys.secret, "s\n").unwrap();
+            let read = keys.provide_credentials().await.unwrap();
+            assert_eq!(read.access_key_id(), name);
+            // The client asks again when this is over.
+            let holds = read.expiry().unwrap().duration_since(SystemTime::now()).unwrap();
+            assert!(holds <= Duration::from_secs(60), "{holds:?}");
+        }
+        std::fs::write(&keys.secret, "").unwrap();
+        assert!(keys.provide_credentials().await.is_err());
     }
 }

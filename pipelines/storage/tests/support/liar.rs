@@ -1,10 +1,12 @@
 //! An S3 in memory that lies in one way. Proves that storage notices.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use axum::http::{Extensions, HeaderMap, Method, Uri};
+use axum::http::header::LOCATION;
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -35,6 +37,10 @@ pub(crate) enum Lie {
     EndlessList,
     /// Every second request is answered 503.
     Busy,
+    /// Gives half of what it announced.
+    CutsBodies,
+    /// Sends everybody, with their keys, to another server.
+    Redirects(SocketAddr),
 }
 
 pub(crate) struct Liar {
@@ -49,7 +55,7 @@ pub(crate) async fn serve(lie: Lie) -> (String, JoinSet<()>) {
     let liar = Liar { lie, objects: Mutex::default(), parts: Mutex::default(), requests: Mutex::default() };
     let mut service = S3ServiceBuilder::new(liar);
     service.set_auth(SimpleAuth::from_single(super::ACCESS, super::SECRET));
-    service.set_route(SorryInside(lie));
+    service.set_route(Raw(lie));
     let service = service.build();
     let listener = TcpListener::bind(super::loopback(0)).await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -141,6 +147,9 @@ impl S3 for Liar {
             bytes = bytes.slice(range.start as usize..range.end as usize);
         }
         let content_length = Some(bytes.len() as i64);
+        if self.lie == Lie::CutsBodies {
+            bytes.truncate(bytes.len() / 2);
+        }
         let body = blob(bytes);
         Ok(S3Response::new(GetObjectOutput { body, content_length, content_range, e_tag, ..Default::default() }))
     }
@@ -189,17 +198,29 @@ impl S3 for Liar {
     }
 }
 
-/// Answers a completion as AWS does when it fails late: the status was sent long before.
-struct SorryInside(Lie);
+/// Answers of HTTP's own, beside the protocol.
+struct Raw(Lie);
 
 #[async_trait]
-impl S3Route for SorryInside {
+impl S3Route for Raw {
     fn is_match(&self, method: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
         let completes = method == Method::POST && uri.query().is_some_and(|query| query.contains("uploadId="));
-        self.0 == Lie::CompleteFailsInside && completes
+        match self.0 {
+            Lie::CompleteFailsInside => completes,
+            Lie::Redirects(_) => true,
+            _ => false,
+        }
     }
 
-    async fn call(&self, _: S3Request<Body>) -> S3Result<S3Response<Body>> {
+    async fn call(&self, req: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        if let Lie::Redirects(elsewhere) = self.0 {
+            let location = format!("http://{elsewhere}{}", req.uri.path()).parse().unwrap();
+            let headers = HeaderMap::from_iter([(LOCATION, location)]);
+            let mut moved = S3Response::with_headers(Body::empty(), headers);
+            moved.status = Some(StatusCode::TEMPORARY_REDIRECT);
+            return Ok(moved);
+        }
+        // As AWS does when it fails late: the status was sent long before.
         let sorry = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n\n<Error><Code>InternalError</Code>\
                      <Message>We encountered an internal error. Please try again.</Message></Error>";
         Ok(S3Response::new(Body::from(sorry.to_owned())))
