@@ -110,6 +110,14 @@ impl Outlet {
         }
     }
 
+    /// Packets are missing: until the next key frame, what comes shows what never was.
+    pub(crate) fn lost_some(&self) {
+        let mut state = self.state();
+        if matches!(state.key, Key::Had) {
+            state.want_key(self.codec);
+        }
+    }
+
     /// How long this track has been silent, from its beginning if it never sent; and whether it ever did.
     pub(crate) fn silence(&self) -> (Duration, bool) {
         let heard = self.heard.load(Ordering::Relaxed);
@@ -204,6 +212,10 @@ mod tests {
         for (pts, key) in [(5, false), (6, true)] {
             outlet.deliver(frame(pts, key));
         }
+        outlet.lost_some();
+        for (pts, key) in [(61, false), (62, true)] {
+            outlet.deliver(frame(pts, key));
+        }
         let (other, later) = collector();
         outlet.route(other);
         for (pts, key) in [(7, false), (8, true)] {
@@ -211,7 +223,7 @@ mod tests {
         }
         outlet.unroute();
         outlet.deliver(frame(9, true));
-        assert_eq!((*seen.lock().unwrap()).clone(), [3, 4, 6]);
+        assert_eq!((*seen.lock().unwrap()).clone(), [3, 4, 6, 62]);
         assert_eq!((*later.lock().unwrap()).clone(), [8]);
     }
 

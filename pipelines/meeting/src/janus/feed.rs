@@ -165,6 +165,7 @@ impl Subscription<'_> {
                     PeerEvent::Candidate { mline, text } => self.handle.trickle(Some((mline, text))).await?,
                     PeerEvent::Gathered => self.handle.trickle(None).await?,
                     PeerEvent::Flowing { mid, ssrc } => tracing::debug!(feed = ?self.feed, mid, ssrc, "media flows"),
+                    PeerEvent::KeyWanted { mid } => self.ask_for_key(&mid).await?,
                     PeerEvent::Forged => return Err(Failure::Forged),
                     PeerEvent::Broke(why) => return Err(Failure::Broke(why)),
                 },
@@ -187,6 +188,18 @@ impl Subscription<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Janus finds out which medium an RTCP packet is about from its receiver reports (`janus_rtcp_get_receiver_ssrc`),
+    /// and webrtcbin's early PLI has none: it is dropped. Telling VideoRoom to send what it sends already asks the
+    /// publisher for a key frame, by the plugin's own word.
+    async fn ask_for_key(&self, mid: &str) -> Result<(), Failure> {
+        let body = json!({"request": "configure", "streams": [{"mid": mid, "send": true}]});
+        match self.handle.ask(body, None).await {
+            // The line has just ended.
+            Err(WireError::Refused(_)) => Ok(()),
+            other => Ok(other.map(|_| ())?),
         }
     }
 

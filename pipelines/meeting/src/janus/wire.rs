@@ -95,10 +95,11 @@ impl Session {
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("janus-protocol"));
         let config = WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
         let connecting = connect_async_with_config(request, Some(config), true);
-        let (socket, _) = timeout(ANSWER, connecting)
-            .await
-            .map_err(|_| WireError::Late)?
-            .map_err(|error| WireError::Connect(Box::new(error)))?;
+        let (socket, _) =
+            timeout(ANSWER, connecting).await.map_err(|_| WireError::Late)?.map_err(|error| match error {
+                tungstenite::Error::Url(_) => WireError::Address(Box::new(error)),
+                error => WireError::Connect(Box::new(error)),
+            })?;
         let (orders, taken) = mpsc::unbounded_channel();
         let session = Self { orders, id: None, secret: secret.map(Arc::from) };
         let link = Link { _task: AbortOnDropHandle::new(tokio::spawn(serve(socket, taken))) };

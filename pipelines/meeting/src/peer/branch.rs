@@ -1,13 +1,13 @@
 //! From one pad of webrtcbin to frames: depayload, parse, hand on. Decides nothing about whose frames they are.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gstreamer::prelude::*;
 use gstreamer::{BufferFlags, Caps, Element, ElementFactory, FlowError, FlowSuccess, PadProbeReturn, PadProbeType};
 use gstreamer_app::{AppSink, AppSinkCallbacks};
-use media::{Codec, Frame, Kind, RunningTime};
+use media::{Codec, Frame, RunningTime};
 
 use super::PeerError;
 
@@ -32,12 +32,14 @@ const KEY_ASKING: Duration = Duration::from_secs(1);
 
 /// What a branch does with what passes.
 pub(super) trait Receiver: Send + Sync + 'static {
-    /// A packet has arrived.
-    fn packet(&self);
+    /// A packet has arrived; `gap` when some before it never did.
+    fn packet(&self, gap: bool);
     /// Whether frames are of any use now.
     fn is_wanted(&self) -> bool;
     /// A frame is there.
     fn frame(&self, frame: Frame);
+    /// The sender is being asked for a key frame.
+    fn key_wanted(&self);
 }
 
 /// Puts elements for `codec` behind `source` and starts them. Runs in webrtcbin's `pad-added`.
@@ -45,7 +47,7 @@ pub(super) fn attach(
     pipeline: &gstreamer::Pipeline,
     source: &gstreamer::Pad,
     codec: Codec,
-    receiver: std::sync::Arc<impl Receiver>,
+    receiver: Arc<impl Receiver>,
 ) -> Result<(), PeerError> {
     let (depay, parse) = match codec {
         Codec::Vp8 => ("rtpvp8depay", None),
@@ -53,11 +55,6 @@ pub(super) fn attach(
         Codec::Opus => ("rtpopusdepay", None),
     };
     let depay = make(depay)?;
-    if codec.kind() == Kind::Video {
-        // After a loss: no broken pictures, and a key frame as soon as the sender can.
-        depay.set_property("wait-for-keyframe", true);
-        depay.set_property("request-keyframe", true);
-    }
     let mut chain = vec![depay.clone()];
     if let Some(parse) = parse {
         let parse = make(parse)?;
@@ -68,7 +65,7 @@ pub(super) fn attach(
     chain.push(sink(codec, &receiver).upcast());
 
     count_packets(source, &receiver);
-    limit_key_askings(source);
+    limit_key_askings(source, &receiver);
     if let Some(pad) = depay.static_pad("src") {
         pad.add_probe(PadProbeType::BUFFER, move |_, _| {
             if receiver.is_wanted() { PadProbeReturn::Ok } else { PadProbeReturn::Drop }
@@ -108,8 +105,8 @@ fn annex_b() -> Result<Element, PeerError> {
     Ok(filter)
 }
 
-fn sink(codec: Codec, receiver: &std::sync::Arc<impl Receiver>) -> AppSink {
-    let receiver = std::sync::Arc::clone(receiver);
+fn sink(codec: Codec, receiver: &Arc<impl Receiver>) -> AppSink {
+    let receiver = Arc::clone(receiver);
     let callbacks = AppSinkCallbacks::builder().new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| FlowError::Eos)?;
         if let Some(frame) = frame(codec, &sample) {
@@ -136,16 +133,20 @@ fn frame(codec: Codec, sample: &gstreamer::Sample) -> Option<Frame> {
     (!bytes.is_empty()).then_some(Frame { pts, keyframe, bytes })
 }
 
-fn count_packets(source: &gstreamer::Pad, receiver: &std::sync::Arc<impl Receiver>) {
-    let receiver = std::sync::Arc::clone(receiver);
-    source.add_probe(PadProbeType::BUFFER | PadProbeType::BUFFER_LIST, move |_, _| {
-        receiver.packet();
+fn count_packets(source: &gstreamer::Pad, receiver: &Arc<impl Receiver>) {
+    let receiver = Arc::clone(receiver);
+    // The jitter buffer hands out one packet at a time, and marks the first one after those it has given up.
+    source.add_probe(PadProbeType::BUFFER, move |_, info| {
+        let flags = info.buffer().map_or(BufferFlags::empty(), |buffer| buffer.flags());
+        receiver.packet(flags.contains(BufferFlags::DISCONT));
         PadProbeReturn::Ok
     });
 }
 
-/// One gate for all who ask: we for a new decoder, the depayloader after a loss.
-fn limit_key_askings(source: &gstreamer::Pad) {
+/// One gate for all who ask, on whatever thread: we for a new decoder, the VP8 depayloader until it has its first key
+/// frame.
+fn limit_key_askings(source: &gstreamer::Pad, receiver: &Arc<impl Receiver>) {
+    let receiver = Arc::clone(receiver);
     let last: Mutex<Option<Instant>> = Mutex::new(None);
     source.add_probe(PadProbeType::EVENT_UPSTREAM, move |_, info| {
         let asks = info
@@ -156,9 +157,12 @@ fn limit_key_askings(source: &gstreamer::Pad) {
         }
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < KEY_ASKING) {
-            return PadProbeReturn::Drop;
+            // Not Drop: GStreamer 1.22 then unreferences the event that Rust already has.
+            return PadProbeReturn::Handled;
         }
         *last = Some(Instant::now());
+        drop(last);
+        receiver.key_wanted();
         PadProbeReturn::Ok
     });
 }

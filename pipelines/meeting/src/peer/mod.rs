@@ -74,6 +74,9 @@ pub enum PeerEvent {
     Gathered,
     /// Media of this line (by mid) begins, or begins anew with another SSRC.
     Flowing { mid: String, ssrc: Option<u32> },
+    /// A key frame of this line is wanted; at most once a second. An RTCP PLI is on its way already: this is for
+    /// servers that overlook it.
+    KeyWanted { mid: String },
     /// The sender's certificate is not the promised one: somebody else is sending. Nothing of it was passed on.
     Forged,
     /// This peer is of no more use.
@@ -365,9 +368,12 @@ impl Carrier {
 }
 
 impl Receiver for Carrier {
-    fn packet(&self) {
+    fn packet(&self, gap: bool) {
         if let Some(outlet) = self.outlet() {
             outlet.heard_now();
+            if gap {
+                outlet.lost_some();
+            }
         }
     }
 
@@ -379,5 +385,9 @@ impl Receiver for Carrier {
         if let Some(source) = self.outlet().and_then(|outlet| outlet.deliver(frame)) {
             ask_for_key(&source);
         }
+    }
+
+    fn key_wanted(&self) {
+        self.shared.tell(PeerEvent::KeyWanted { mid: self.mid.clone() });
     }
 }
