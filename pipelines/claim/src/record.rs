@@ -142,7 +142,7 @@ impl Record {
         let onward = match self.phase {
             Phase::Claimed => true,
             Phase::Recording => phase != Phase::Claimed,
-            Phase::Ended => matches!(phase, Phase::Ready | Phase::Partial | Phase::Failed),
+            Phase::Ended => matches!(phase, Phase::Ready | Phase::Partial | Phase::Failed | Phase::Empty),
             Phase::Ready | Phase::Partial => matches!(phase, Phase::Ready | Phase::Partial),
             Phase::Failed | Phase::Empty => false,
         };

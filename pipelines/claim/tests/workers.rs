@@ -80,7 +80,7 @@ fn phases_only_go_forward() {
     let onward = [
         (Claimed,   &all[..]),
         (Recording, &[Recording, Ended, Ready, Partial, Failed, Empty]),
-        (Ended,     &[Ready, Partial, Failed]),
+        (Ended,     &[Ready, Partial, Failed, Empty]),
         (Ready,     &[Ready, Partial]),
         (Partial,   &[Ready, Partial]),
         (Failed,    &[]),

@@ -30,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(600);
 const LAST_WORDS_IN_HASTE: Duration = Duration::from_secs(30);
 
 /// For the origin to take the last parts.
-const LAST_PARTS: Duration = Duration::from_secs(10);
+const LAST_PARTS: Duration = Duration::from_secs(5);
 
 pub(crate) struct Effects {
     job: Job,

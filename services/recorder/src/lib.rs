@@ -40,6 +40,9 @@ mod telemetry;
 mod wire;
 mod worker;
 
+#[cfg(test)]
+mod rehearsal;
+
 pub use child::media_child;
 pub use log::{ReplayError, replay};
 pub use worker::run;

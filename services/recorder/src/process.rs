@@ -193,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("env");
         let script = format!("env > {0}.new; mv {0}.new {0}; cat > /dev/null", out.display());
-        let (tell, mut heard) = mpsc::channel(BACKLOG);
+        let (tell, _heard) = mpsc::channel(BACKLOG);
         let media = Media::begin(program(folder.path(), &script).launch().unwrap(), 1, tell);
         let deadline = Instant::now() + Duration::from_secs(10);
         while !out.exists() {
@@ -201,13 +201,12 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         media.end().await;
-        assert!(matches!(heard.recv().await, Some((1, Heard::Gone))));
         let seen = std::fs::read_to_string(out).unwrap();
         let names = seen.lines().filter_map(|line| line.split('=').next());
         // A shell sets the last three itself.
         let odd = names.filter(|name| !passed_on(&name.into()) && !["PWD", "SHLVL", "_", "OLDPWD"].contains(name));
         assert_eq!(odd.collect::<Vec<_>>(), Vec::<&str>::new());
-        assert!(std::env::vars().any(|(name, _)| name.starts_with("CARGO")), "there was something to keep back");
+        assert!(std::env::vars_os().any(|(name, _)| !passed_on(&name)), "there was something to keep back");
     }
 
     #[tokio::test]

@@ -1,0 +1,7 @@
+//! Whole recordings without a room: the store, the spool, sealing, the session and its loop are the real ones; the tests
+//! play the media process, speaking its protocol over pipes.
+
+mod claims;
+mod house;
+mod recordings;
+mod webinars;
