@@ -30,7 +30,7 @@ impl Default for Rules {
 pub enum PushError {
     #[error("epoch {epoch} was superseded by epoch {newest}")]
     Fenced { epoch: u32, newest: u32 },
-    #[error("the webinar has ended")]
+    #[error("this epoch has ended the webinar")]
     Ended,
     #[error("nothing can be placed before the init section of its epoch; push that first")]
     NoInit,
@@ -111,15 +111,17 @@ impl Webinar {
         }
     }
 
-    /// Takes a rendition's init section for `epoch`. A higher epoch than before fences all lower ones.
+    /// Takes a rendition's init section for `epoch`. A higher epoch than before fences all lower ones, and goes on with
+    /// a webinar that a lower one had ended: a worker that is told to stop says so before another has taken over.
     ///
     /// # Errors
-    /// When the epoch is fenced, the webinar has ended, or the same epoch had another init section.
+    /// When the epoch is fenced or has ended, or had another init section before.
     pub fn init(&mut self, epoch: u32, init: Init) -> Result<(), PushError> {
         self.admit(epoch)?;
         if epoch > self.newest {
             self.newest = epoch;
             self.start = None;
+            self.ended = false;
             self.streams.values_mut().for_each(|stream| stream.open.clear());
         }
         let inits = &mut self.streams.entry(init.rendition.clone()).or_default().inits;
@@ -133,7 +135,7 @@ impl Webinar {
     /// Keeps a part. One that is here already, or whose segment is closed, changes nothing: pushes may be repeated.
     ///
     /// # Errors
-    /// When the epoch is fenced or unknown, the webinar has ended, or an earlier part of the segment is missing.
+    /// When the epoch is fenced or unknown, the epoch has ended, or an earlier part of the segment is missing.
     pub fn part(&mut self, epoch: u32, part: Part) -> Result<(), PushError> {
         let start = self.start;
         let stream = self.stream(epoch, &part.rendition)?;
@@ -156,7 +158,7 @@ impl Webinar {
     /// Lists a segment, and GAPs for those before it that never came; or a GAP if parts of its own are missing.
     ///
     /// # Errors
-    /// When the epoch is fenced or unknown, the webinar has ended, or the segment does not fit the playlist.
+    /// When the epoch is fenced or unknown, the epoch has ended, or the segment does not fit the playlist.
     pub fn closed(&mut self, epoch: u32, closed: &SegmentClosed) -> Result<(), PushError> {
         let number = closed.segment;
         if rounded(closed.lasts) > self.rules.target {
@@ -204,7 +206,7 @@ impl Webinar {
         Ok(())
     }
 
-    /// No more will come. Playlists get their ENDLIST.
+    /// No more will come of this epoch. Playlists get their ENDLIST, until a higher epoch takes it away again.
     ///
     /// # Errors
     /// When the epoch is fenced. Ending twice is no error.
@@ -278,7 +280,7 @@ impl Webinar {
         if epoch < self.newest {
             return Err(PushError::Fenced { epoch, newest: self.newest });
         }
-        if self.ended { Err(PushError::Ended) } else { Ok(()) }
+        if self.ended && epoch == self.newest { Err(PushError::Ended) } else { Ok(()) }
     }
 
     fn stream(&mut self, epoch: u32, rendition: &Rendition) -> Result<&mut Stream, PushError> {

@@ -30,6 +30,7 @@
   let over = false; // the playlist says that nothing will follow
   let attempts = 0;
   let errors = 0;
+  let again = null; // asks whether an ended stream goes on
 
   const played = () => {
     let seconds = 0;
@@ -163,7 +164,25 @@
   });
 
   video.addEventListener("playing", () => show(over ? "ended" : "live"));
-  video.addEventListener("ended", () => show("ended"));
+  video.addEventListener("ended", () => {
+    show("ended");
+    clearTimeout(again);
+    again = later(returns, 10);
+  });
+
+  // A worker that was told to stop may have ended the stream before another took over.
+  async function returns() {
+    if (state !== "ended") return;
+    try {
+      if ((await (await fetch(`/api/live/${id}`)).json()).state === "live") {
+        if (player && player !== "native") player.destroy();
+        player = null;
+        return start("live");
+      }
+    } catch { /* the network is away: ask again */ }
+    again = later(returns, 10 + 5 * Math.random());
+  }
+
   video.addEventListener("error", () => {
     errors += 1;
     if (player === "native") {

@@ -35,8 +35,8 @@ impl Trouble {
         match self {
             Self::Locked => (
                 "This portal is locked",
-                "Open the link that the portal printed when it first started. It ends in ?token= and the word that \
-                 stands in the portal's token file; whoever runs the portal can read it there.",
+                "Open the link that the portal printed when it first started. Whoever runs the portal finds the same word \
+                 in its token file: put it after ?token= at the end of the address.",
             ),
             Self::NoSuchPage => {
                 ("There is no such page", "Go to the list of recordings; perhaps the recording was disposed of.")

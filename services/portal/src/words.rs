@@ -75,7 +75,7 @@ impl Standing {
     pub(crate) fn advice(self, record: &Record) -> Option<String> {
         let text = match self {
             Self::Starting => "The recorder is joining the room.",
-            Self::Live => "People are watching this now.",
+            Self::Live => "It can be watched while it lasts, and here when it has ended.",
             Self::Recording => "The recording can be watched when the meeting has ended.",
             Self::Processing => {
                 "The meeting has ended and its recording is being put together. Load this page again in a minute."
@@ -94,14 +94,21 @@ impl Standing {
     }
 }
 
-/// The recorder's short word, and what to do.
+/// The short word of recorder or finalizer, and what to do.
 fn failure(reason: Option<&str>) -> String {
     let what = match reason {
-        Some("room-full") => {
-            "The room was full, so the recorder could not join. Raise the room's limit by one, then record again."
+        Some("refused") => {
+            "The room did not let the recorder in. It may ask for a PIN that the recorder does not have, or be full: tell \
+             whoever runs the recorder which room it was."
         }
-        Some("refused-pin") => {
-            "The room asked for a PIN that the recorder does not have. Give it to whoever runs the recorder."
+        Some("unreachable") => "The meeting server did not answer. Whoever runs it can tell why.",
+        Some("removed") => "Somebody removed the recorder from the room before there was anything to keep.",
+        Some("unknown-instance") => {
+            "The recorder does not know this meeting server; whoever runs it must add a section [meeting.NAME]."
+        }
+        Some("unreadable") => {
+            "What was recorded cannot be read. Leave everything as it is, and give the recording's id to whoever runs the \
+             portal: `lectern verify` tells which object is wrong."
         }
         Some(other) => {
             return format!("The recording could not be made ({other}). Give its id to whoever runs the recorder.");

@@ -94,11 +94,22 @@ fn after_the_end_nothing_is_taken_and_all_is_served() {
     webinar.end(1).unwrap();
     webinar.end(1).unwrap();
     assert_eq!(worker.push(&mut webinar, &Rendition::video(), SEGMENT), Err(PushError::Ended));
-    assert_eq!(webinar.init(2, init(2, Rendition::video())), Err(PushError::Ended));
+    assert_eq!(webinar.init(1, init(1, Rendition::video())), Err(PushError::Ended));
     assert_eq!(webinar.state(), State::Ended);
     assert!(read(&webinar.playlist(&Rendition::audio()).unwrap()).ended);
     assert!(webinar.segment(&Rendition::audio(), 1, 0).is_some());
     assert!(webinar.multivariant().is_some());
+}
+
+/// A worker that is told to stop ends its epoch; the worker that takes over must find the webinar open.
+#[test]
+fn a_higher_epoch_goes_on_after_the_end() {
+    let (mut webinar, _) = live(4);
+    webinar.end(1).unwrap();
+    Worker::start(&mut webinar, 2, NOON.plus(Duration::from_secs(30))).run(&mut webinar, 1);
+    let playlist = read(&webinar.playlist(&Rendition::video()).unwrap());
+    assert_eq!((playlist.ended, playlist.segments.len(), webinar.state()), (false, 5, State::Live));
+    assert!(playlist.segments[4].breaks);
 }
 
 /// A restart of the origin loses what it held; players that had a playlist must be able to go on

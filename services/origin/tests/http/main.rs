@@ -5,4 +5,5 @@ mod browser;
 mod ingest;
 mod play;
 mod server;
+mod start;
 mod watch;

@@ -23,7 +23,7 @@ async fn full() -> (Campus, String) {
     let others = [
         ("web", Phase::Recording, true, None, "Open lecture: the sea in 2100"),
         ("end", Phase::Ended, false, None, "Seminar on medieval Iceland"),
-        ("fail", Phase::Failed, false, Some("refused-pin"), "Thesis defence"),
+        ("fail", Phase::Failed, false, Some("refused"), "Thesis defence"),
         (
             "gap",
             Phase::Partial,

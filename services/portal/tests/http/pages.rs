@@ -21,7 +21,7 @@ async fn the_list_tells_every_standing_in_words() {
         ("recording", Phase::Recording, false, None, "Recording now"),
         ("webinar", Phase::Recording, true, None, "Live"),
         ("ended", Phase::Ended, false, None, "Being prepared"),
-        ("failed", Phase::Failed, false, Some("room-full"), "Failed"),
+        ("failed", Phase::Failed, false, Some("refused"), "Failed"),
         ("empty", Phase::Empty, false, None, "Nothing recorded"),
     ];
     let mut live = String::new();
@@ -38,7 +38,7 @@ async fn the_list_tells_every_standing_in_words() {
     assert_eq!(page.matches("Linear algebra, week 3").count(), 8);
     assert_eq!(page.matches(&live).count(), 1);
     assert_eq!(page.matches("/watch/").count(), 1);
-    assert!(page.contains("The room was full"));
+    assert!(page.contains("The room did not let the recorder in"));
     assert_eq!(page.matches("45 min").count(), 2);
 }
 
