@@ -7,7 +7,7 @@ use gstreamer::prelude::*;
 use gstreamer::{BusSyncReply, DebugGraphDetails, State};
 use tokio::sync::mpsc;
 
-use crate::bus::{Events, translate};
+use crate::bus::{Event, Events, translate};
 use crate::state::{StateError, reach};
 use crate::time::Timebase;
 
@@ -28,19 +28,27 @@ impl Pipeline {
     /// An empty pipeline ruled by `time`. `name` appears in errors and logs: no person's name, no title.
     #[must_use]
     pub fn new(name: &str, time: &Timebase) -> (Self, Events) {
+        let (tell, events) = mpsc::unbounded_channel();
+        // Nobody listens any more: the owner is tearing the pipeline down.
+        let pipeline = Self::telling(name, time, move |event| drop(tell.send(event)));
+        (pipeline, events)
+    }
+
+    /// As [`Pipeline::new`], for an owner with a channel of its own. `tell` runs on the thread that posts: it must
+    /// forward and return.
+    #[must_use]
+    pub fn telling(name: &str, time: &Timebase, tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
         let inner = gstreamer::Pipeline::with_name(name);
         time.rule(&inner);
-        let (tell, events) = mpsc::unbounded_channel();
         if let Some(bus) = inner.bus() {
             bus.set_sync_handler(move |_, message| {
                 if let Some(event) = translate(message) {
-                    // Nobody listens any more: the owner is tearing the pipeline down.
-                    let _ = tell.send(event);
+                    tell(event);
                 }
                 BusSyncReply::Drop
             });
         }
-        (Self { inner, dots: None, stopped: false }, events)
+        Self { inner, dots: None, stopped: false }
     }
 
     /// From now on a failure leaves a picture of the pipeline in `folder`, as Graphviz text. The text holds caps and

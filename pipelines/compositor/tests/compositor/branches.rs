@@ -1,0 +1,205 @@
+//! What one track does must not matter to the others, nor to the recording.
+
+use std::time::Duration;
+
+use media::{Codec, Frame};
+
+use crate::support::decode::{Colour, Pictures, Sound};
+use crate::support::film::Film;
+use crate::support::rig::Rig;
+use crate::support::{SMALL, rect, scene, spec, tile, track};
+
+const RED: u32 = 0xffff_0000;
+const GREEN: u32 = 0xff00_ff00;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The film's times and key-frame marks over bytes that are no stream at all.
+fn garbage(film: Film, codec: Codec) -> Film {
+    if codec == Codec::Opus {
+        // Opus makes noise of nearly anything; a packet of no frames is against its rules (RFC 6716 3.2.5).
+        return Film(film.0.into_iter().map(|frame| Frame { bytes: vec![0xff, 0].into(), ..frame }).collect());
+    }
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed.to_le_bytes()
+    };
+    let spoilt = |frame: Frame| Frame { bytes: (0..64).flat_map(|_| noise()).collect::<Vec<_>>().into(), ..frame };
+    Film(film.0.into_iter().map(spoilt).collect())
+}
+
+#[tokio::test]
+async fn a_broken_stream_ends_its_own_branch_and_nothing_else() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let broken = [track("vp8", Codec::Vp8), track("opus", Codec::Opus)];
+    let (good, voice) = (track("good", Codec::Vp8), track("voice", Codec::Opus));
+    rig.compositor.arrange(&scene(
+        SMALL,
+        vec![tile(Some(&broken[0]), "", rect(0, 0, 160, 180)), tile(Some(&good), "", rect(160, 0, 160, 180))],
+    ));
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let films = [
+        (&broken[0], garbage(Film::vp8("", (160, 90), 240), Codec::Vp8)),
+        (&broken[1], garbage(Film::opus("", 5), Codec::Opus)),
+        (&good, Film::vp8(&Film::colour(GREEN), (160, 180), 210)),
+        (&voice, Film::opus("wave=sine freq=600 volume=0.4", 7)),
+    ];
+    let playing = films.map(|(track, film)| film.play(&rig.time, begin, rig.compositor.add_track(track).unwrap()));
+    rig.until("the broken tracks are given up", |rig| rig.broken.len() == 2).await;
+    rig.recorded(at + 6 * SECOND).await;
+    drop(playing);
+    let mut recorded = rig.drain().await;
+    recorded.broken.sort();
+    assert_eq!(recorded.broken, [broken[1].id.clone(), broken[0].id.clone()]);
+    let pictures = Pictures::of(&recorded.video);
+    for n in pictures.at(at + SECOND)..pictures.at(at + 6 * SECOND) {
+        assert_eq!((pictures.colour(n, 80, 30), pictures.colour(n, 240, 90)), (Colour::Card, Colour::Green), "{n}");
+    }
+    assert!(Sound::of(&recorded.audio).tone(600.0, at + SECOND / 2, at + 6 * SECOND) > 0.3);
+}
+
+#[tokio::test]
+async fn a_broken_track_works_again_once_it_is_added_anew() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let camera = track("camera", Codec::Vp8);
+    rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&camera), "", rect(0, 0, 320, 180))]));
+    let bad = garbage(Film::vp8("", (160, 90), 240), Codec::Vp8);
+    let playing = bad.play(&rig.time, rig.time.now(), rig.compositor.add_track(&camera).unwrap());
+    rig.until("the track is given up", |rig| !rig.broken.is_empty()).await;
+    drop(playing);
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let film = Film::vp8(&Film::colour(RED), (160, 90), 60);
+    let playing = film.play(&rig.time, begin, rig.compositor.add_track(&camera).unwrap());
+    rig.recorded(at + SECOND).await;
+    drop(playing);
+    let pictures = Pictures::of(&rig.drain().await.video);
+    assert_eq!(pictures.colour(pictures.at(at + SECOND), 160, 90), Colour::Red);
+}
+
+#[tokio::test]
+async fn a_giant_picture_is_refused_before_it_is_decoded() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let giant = track("giant", Codec::H264);
+    rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&giant), "", rect(0, 0, 320, 180))]));
+    let film = Film::h264(&Film::colour(RED), (4112, 64), 60);
+    let playing = film.play(&rig.time, rig.time.now(), rig.compositor.add_track(&giant).unwrap());
+    rig.until("the track is given up", |rig| rig.broken == [giant.id.clone()]).await;
+    drop(playing);
+    let pictures = Pictures::of(&rig.drain().await.video);
+    assert_ne!(pictures.colour(pictures.count() - 1, 160, 60), Colour::Red);
+}
+
+#[tokio::test]
+async fn a_hidden_track_comes_back_with_its_next_key_frame() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let camera = track("camera", Codec::Vp8);
+    let whole = rect(0, 0, 320, 180);
+    let shown = scene(SMALL, vec![tile(Some(&camera), "", whole)]);
+    // Key frames at 0 s and 4 s only: red, then green.
+    let long = |colour, frames| {
+        let mut film = Film::vp8(&Film::colour(colour), (160, 90), frames);
+        for frame in &mut film.0[1..] {
+            frame.keyframe = false;
+        }
+        film
+    };
+    let film = long(RED, 120).then(long(GREEN, 60));
+    rig.compositor.arrange(&shown);
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing = film.play(&rig.time, begin, rig.compositor.add_track(&camera).unwrap());
+    rig.recorded(at + SECOND).await;
+    rig.compositor.arrange(&scene(SMALL, vec![]));
+    rig.recorded(at + 2 * SECOND).await;
+    let back = rig.position(rig.time.now());
+    rig.compositor.arrange(&shown);
+    rig.recorded(at + 5 * SECOND).await;
+    drop(playing);
+    let pictures = Pictures::of(&rig.drain().await.video);
+    let colour = |position| pictures.colour(pictures.at(position), 160, 60);
+    assert_eq!(colour(at + SECOND / 2), Colour::Red);
+    assert_eq!(colour(back), Colour::Black, "hidden");
+    assert_eq!(colour(at + 7 * SECOND / 2), Colour::Card, "shown again, but nothing can be decoded yet");
+    assert_eq!(colour(at + 9 * SECOND / 2), Colour::Green);
+}
+
+#[tokio::test]
+async fn a_frozen_track_keeps_its_last_picture_to_the_end() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let camera = track("camera", Codec::Vp8);
+    rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&camera), "", rect(0, 0, 320, 180))]));
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let film = Film::vp8(&Film::colour(RED), (160, 90), 16);
+    film.play(&rig.time, begin, rig.compositor.add_track(&camera).unwrap()).finish();
+    rig.recorded(at + 2 * SECOND).await;
+    let pictures = Pictures::of(&rig.drain().await.video);
+    for n in pictures.at(at + SECOND)..pictures.count() {
+        assert_eq!(pictures.colour(n, 160, 90), Colour::Red, "picture {n} of {}", pictures.count());
+    }
+}
+
+#[tokio::test]
+async fn tracks_may_come_and_go_in_any_order_at_any_time() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let quarter = |n: u32| rect(n % 2 * 160, n / 2 * 90, 160, 90);
+    let camera = Film::vp8(&Film::colour(GREEN), (160, 90), 60);
+    let voice = Film::opus("wave=sine freq=800 volume=0.1", 2);
+    let mut playing = Vec::new();
+    for round in 0..12_u32 {
+        let people: Vec<_> = (round..round + 4).map(|n| track(&format!("camera {n}"), Codec::Vp8)).collect();
+        let gone = round
+            .checked_sub(1)
+            .map(|n| (track(&format!("camera {n}"), Codec::Vp8), track(&format!("mic {n}"), Codec::Opus)));
+        let newest = people.last().unwrap();
+        let mic = track(&format!("mic {round}"), Codec::Opus);
+        for (track, film) in [(newest, &camera), (&mic, &voice)] {
+            let sink = rig.compositor.add_track(track).unwrap();
+            playing.push(film.clone().play(&rig.time, rig.time.now(), sink));
+        }
+        let tiles = people.iter().zip(0..).map(|(t, n)| tile(Some(t), "someone", quarter(n))).collect();
+        rig.compositor.arrange(&scene(SMALL, tiles));
+        if let Some((camera, mic)) = gone {
+            rig.compositor.drop_track(&camera.id);
+            rig.compositor.drop_track(&mic.id);
+        }
+        // Some changes come within one frame, some apart.
+        if round % 3 == 0 {
+            let now = rig.position(rig.time.now());
+            rig.recorded(now).await;
+        }
+    }
+    rig.recorded(5 * SECOND).await;
+    drop(playing);
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let frames = recorded.video.lasts().as_secs_f64() * 30.0;
+    assert_eq!(Pictures::of(&recorded.video).count(), frames.round() as usize);
+}
+
+#[tokio::test]
+async fn two_compositors_in_one_process_do_not_meet() {
+    let spec = spec(SMALL);
+    let (mut one, mut two) = tokio::join!(Rig::start(&spec), Rig::start(&spec));
+    let camera = track("camera", Codec::Vp8);
+    let whole = scene(SMALL, vec![tile(Some(&camera), "", rect(0, 0, 320, 180))]);
+    let show = |rig: &Rig, colour| {
+        rig.compositor.arrange(&whole);
+        let sink = rig.compositor.add_track(&camera).unwrap();
+        Film::vp8(&Film::colour(colour), (160, 90), 90).play(&rig.time, rig.time.now(), sink)
+    };
+    let playing = (show(&one, RED), show(&two, GREEN));
+    one.recorded(2 * SECOND).await;
+    two.recorded(2 * SECOND).await;
+    drop(playing);
+    // One is killed without draining; the other goes on to its end.
+    one.compositor.kill();
+    let first = Pictures::of(&one.video);
+    let second = Pictures::of(&two.drain().await.video);
+    assert_eq!(first.colour(first.count() - 1, 160, 90), Colour::Red);
+    assert_eq!(second.colour(second.count() - 1, 160, 90), Colour::Green);
+}
