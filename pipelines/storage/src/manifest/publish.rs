@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::signature::{SignError, Signers, SigningKey, sign, verify_signature};
+use super::signature::{SignError, Signers, SigningKey, fits, sign, verify_signature};
 use super::{LONGEST, Manifest, ManifestError};
 use crate::path::RecordingPath;
 use crate::store::{Bucket, Condition, Store, StoreError};
@@ -19,6 +19,10 @@ const SIGNING: Duration = Duration::from_secs(3);
 /// An SSH signature has 300 bytes.
 const LONGEST_SIGNATURE: u64 = 16 << 10;
 
+/// The first puts the signature, the second sees it. More are wanted only while others sign at the same moment.
+const SIGNATURE_TRIES: usize = 8;
+
+/// A generation was not published by this call, or cannot be believed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -94,22 +98,33 @@ pub async fn publish(
         };
         let signed = find(store, &signature_key, LONGEST_SIGNATURE).await?;
         if found != bytes {
-            if signed.is_some_and(|(signature, _)| proves(&found, &signature)) {
+            // By any key: the signing key may have been changed since.
+            if signed.is_some_and(|(signature, _)| fits(&found, &String::from_utf8_lossy(&signature))) {
                 return Err(PublishError::Taken { generation });
             }
             replace(store, &manifest_key, &bytes, etag, generation).await?;
         }
     }
-    if !create(store, &signature_key, &signature).await?
-        && let Some((found, etag)) = find(store, &signature_key, LONGEST_SIGNATURE).await?
-        && !proves(&bytes, &found)
-    {
-        replace(store, &signature_key, &signature, etag, generation).await?;
+    for _ in 0..SIGNATURE_TRIES {
+        // The signature is read before the manifest: whoever finds its own manifest then, and replaces the signature
+        // it read, cannot overwrite one that was put for a later manifest.
+        let standing = find(store, &signature_key, LONGEST_SIGNATURE).await?;
+        match find(store, &manifest_key, LONGEST).await? {
+            Some((found, _)) if found == bytes => {}
+            _ => return Err(PublishError::Taken { generation }),
+        }
+        let condition = match standing {
+            Some((found, _)) if proves(&bytes, &found) => return Ok(()),
+            Some((_, etag)) => Condition::Match(etag),
+            None => Condition::Absent,
+        };
+        match store.put(Bucket::Media, &signature_key, signature.clone(), condition).await {
+            // Looked at again either way: what counts is what stands there in the end.
+            Ok(_) | Err(StoreError::Exists { .. } | StoreError::Conflict { .. } | StoreError::Missing { .. }) => {}
+            Err(other) => return Err(other.into()),
+        }
     }
-    match find(store, &manifest_key, LONGEST).await? {
-        Some((found, _)) if found == bytes => Ok(()),
-        _ => Err(PublishError::Taken { generation }),
-    }
+    Err(PublishError::Taken { generation })
 }
 
 async fn create(store: &Store, key: &str, body: &Bytes) -> Result<bool, StoreError> {

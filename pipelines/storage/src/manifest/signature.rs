@@ -140,3 +140,9 @@ pub fn verify_signature(signers: &Signers, bytes: &[u8], signature: &str) -> Res
     let key = known.next().ok_or(SignError::UnknownSigner)?;
     key.verify(NAMESPACE, bytes, &signature).map_err(|_| SignError::BadSignature)
 }
+
+/// Whether a signature fits these bytes, whoever made it: enough to leave them alone, too little to believe them.
+pub(super) fn fits(bytes: &[u8], signature: &str) -> bool {
+    let Ok(signature) = SshSig::from_pem(signature) else { return false };
+    PublicKey::from(signature.public_key().clone()).verify(NAMESPACE, bytes, &signature).is_ok()
+}

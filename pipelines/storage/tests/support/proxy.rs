@@ -1,4 +1,4 @@
-//! A TCP relay that can lose a reply: the request arrives, its answer does not.
+//! A TCP relay that can lose a reply, or hold it back: the request arrives, its answer does not, or late.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     /// How many of the next replies to lose.
     pub(crate) lose: Arc<AtomicUsize>,
+    /// Replies wait while this is true.
+    pub(crate) hold: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -28,17 +31,23 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let lose = Arc::new(AtomicUsize::new(0));
         let losing = lose.clone();
+        let (hold, held) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut relays = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                relays.spawn(relay(client, upstream.clone(), losing.clone()));
+                relays.spawn(relay(client, upstream.clone(), losing.clone(), held.clone()));
             }
         });
-        Self { address, lose, task }
+        Self { address, lose, hold, task }
     }
 }
 
-async fn relay(client: TcpStream, upstream: String, lose: Arc<AtomicUsize>) -> std::io::Result<()> {
+async fn relay(
+    client: TcpStream,
+    upstream: String,
+    lose: Arc<AtomicUsize>,
+    mut held: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let server = TcpStream::connect(upstream).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -54,6 +63,7 @@ async fn relay(client: TcpStream, upstream: String, lose: Arc<AtomicUsize>) -> s
             if read == 0 || lost {
                 return std::io::Result::Ok(());
             }
+            held.wait_for(|held| !held).await.map_err(std::io::Error::other)?;
             to_client.write_all(&buffer[..read]).await?;
         }
     };
