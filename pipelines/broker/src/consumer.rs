@@ -1,25 +1,30 @@
 //! Streams of messages that outlive the connection they began on. No task: a stream moves when it is asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{Event, Exchange, RoomId, TenantId};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, Confirmation, ExchangeKind};
 use tracing::warn;
 
 use crate::Broker;
 use crate::delivery::{Delivery, Unsettled};
-use crate::link::Link;
+use crate::link::{Dropped, Letter, Link};
 use crate::topology::{self, Work, table, text};
 
 /// News that nobody fetched for this long is no news. Bounds what a queue of a stuck reader holds.
 const TAP_TTL_MS: i32 = 60_000;
 /// Likewise; at some 500 bytes each.
 const TAP_LENGTH: i32 = 10_000;
+
+/// A handful of messages to a broker that is there takes milliseconds.
+const PUT_BACK: Duration = Duration::from_secs(5);
 
 /// What is consumed.
 #[derive(Debug, Clone)]
@@ -102,6 +107,35 @@ struct Open {
     stream: lapin::Consumer,
 }
 
+/// What the broker pushed to a consumer of a work queue that takes no more.
+pub(crate) struct Untaken {
+    open: Open,
+    queue: &'static str,
+}
+
+impl Untaken {
+    /// Puts it back as copies, each confirmed before its original is settled. Simply returned it would count against
+    /// the delivery limit (RabbitMQ before 4.0), and a request that was handed about often enough would be parked
+    /// though nobody ever tried it.
+    pub(crate) async fn put_back(self) {
+        // Too late means a broker that takes nothing now; it gets everything back when the channel closes.
+        let _ = tokio::time::timeout(PUT_BACK, self.copy_and_settle()).await;
+    }
+
+    async fn copy_and_settle(self) {
+        let Open { link, channel, mut stream } = self.open;
+        // When this is answered, no more is under way. An error means that all of it is back already.
+        let _ = channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await;
+        while let Some(Some(Ok(delivery))) = stream.next().now_or_never() {
+            let (message, properties) = (&delivery.data, delivery.properties.clone());
+            let copy = Letter { exchange: "", key: self.queue, mandatory: true, message, properties };
+            if matches!(link.publish(&copy).await, Ok(Confirmation::Ack(None))) {
+                let _ = delivery.acker.ack(BasicAckOptions::default()).await;
+            }
+        }
+    }
+}
+
 impl Subscription {
     async fn next(&mut self) -> Option<(Channel, lapin::message::Delivery)> {
         let stop = self.broker.stop();
@@ -112,7 +146,12 @@ impl Subscription {
             };
             let next = tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => {
+                    if let Some(untaken) = self.untaken() {
+                        untaken.put_back().await;
+                    }
+                    return None;
+                }
                 next = next => next,
             };
             if next.is_some() {
@@ -129,6 +168,22 @@ impl Subscription {
         }
         #[expect(clippy::unwrap_used, reason = "set on the line before when it was none")]
         self.open.as_mut().unwrap()
+    }
+}
+
+impl Subscription {
+    fn untaken(&mut self) -> Option<Untaken> {
+        let Source::Work(work) = &self.source else { return None };
+        Some(Untaken { open: self.open.take()?, queue: work.queue() })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(untaken) = self.untaken() {
+            // The keeper is gone only when the connection is, and then the broker has it back already.
+            let _ = self.broker.dropped().send(Dropped::Consumer(Box::new(untaken)));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::Broker;
 use crate::error::Error;
-use crate::link::Letter;
+use crate::link::{Dropped, Letter};
 use crate::topology::{PARKED, table, text};
 
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -78,7 +78,7 @@ pub(crate) struct Unsettled {
     /// None for a room's own queue, which dies with its consumer.
     durable_queue: Option<&'static str>,
     acker: Option<Acker>,
-    dropped: mpsc::UnboundedSender<Acker>,
+    dropped: mpsc::UnboundedSender<Dropped>,
     /// Closing it would take back every message it brought.
     _channel: Channel,
 }
@@ -138,7 +138,7 @@ impl Drop for Unsettled {
     fn drop(&mut self) {
         if let Some(acker) = self.acker.take() {
             // The keeper is gone only when the connection is, and then the broker has it back already.
-            let _ = self.dropped.send(acker);
+            let _ = self.dropped.send(Dropped::Delivery(acker));
         }
     }
 }

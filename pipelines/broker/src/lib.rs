@@ -22,9 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event, Exchange, RoomId, TenantId};
+use lapin::Confirmation;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use lapin::{Acker, Confirmation};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -38,7 +38,7 @@ pub use error::{Cause, Error};
 pub use topology::Work;
 
 use consumer::Source;
-use link::{Backoff, Chain, Letter, Link};
+use link::{Backoff, Chain, Dropped, Letter, Link};
 
 /// How long a publish waits for a broker that is away: longer than a restart, shorter than a worker's own deadlines.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ struct Inner {
     config: Config,
     stop: CancellationToken,
     link: watch::Receiver<Option<Arc<Link>>>,
-    dropped: mpsc::UnboundedSender<Acker>,
+    dropped: mpsc::UnboundedSender<Dropped>,
     keeper: AbortHandle,
 }
 
@@ -127,7 +127,8 @@ impl Broker {
         self.send(kind, &letter).await
     }
 
-    /// Consumes a work queue, at most `prefetch` unsettled at a time.
+    /// Consumes a work queue, at most `prefetch` unsettled at a time. What was sent ahead and not taken goes back to the
+    /// end of the queue when the consumer is dropped.
     ///
     /// # Errors
     /// [`Error::Stopped`].
@@ -216,7 +217,7 @@ impl Broker {
         self.0.stop.clone()
     }
 
-    pub(crate) fn dropped(&self) -> mpsc::UnboundedSender<Acker> {
+    pub(crate) fn dropped(&self) -> mpsc::UnboundedSender<Dropped> {
         self.0.dropped.clone()
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::consumer::Untaken;
 use crate::error::Error;
 use crate::topology;
 
@@ -32,6 +33,12 @@ pub(crate) struct Link {
     publisher: Channel,
     /// Cancelled by whoever finds that this link no longer works.
     pub(crate) broken: CancellationToken,
+}
+
+/// What was dropped and has to be undone at the broker, which a `drop` cannot wait for.
+pub(crate) enum Dropped {
+    Delivery(Acker),
+    Consumer(Box<Untaken>),
 }
 
 /// What goes out.
@@ -79,16 +86,19 @@ impl Link {
     }
 
     /// Waits until this link no longer works, and meanwhile gives back what was dropped unsettled.
-    async fn live(&self, dropped: &mut mpsc::UnboundedReceiver<Acker>) {
+    async fn live(&self, dropped: &mut mpsc::UnboundedReceiver<Dropped>) {
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 () = self.broken.cancelled() => return,
                 _ = look.tick() => if !self.connection.status().connected() { return self.broken.cancel() },
-                Some(acker) = dropped.recv() => {
-                    // A failure means that the channel is gone, and then the broker has it back already.
-                    let _ = acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await;
-                }
+                Some(dropped) = dropped.recv() => match dropped {
+                    Dropped::Delivery(acker) => {
+                        // A failure means that the channel is gone, and then the broker has it back already.
+                        let _ = acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await;
+                    }
+                    Dropped::Consumer(untaken) => untaken.put_back().await,
+                },
             }
         }
     }
@@ -99,7 +109,7 @@ pub(crate) async fn keep(
     config: Config,
     first: Arc<Link>,
     current: watch::Sender<Option<Arc<Link>>>,
-    mut dropped: mpsc::UnboundedReceiver<Acker>,
+    mut dropped: mpsc::UnboundedReceiver<Dropped>,
 ) {
     let mut link = first;
     let mut backoff = Backoff::default();

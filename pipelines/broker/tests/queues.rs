@@ -130,6 +130,28 @@ async fn a_delivery_dropped_unsettled_comes_again() {
     soon(work.next()).await.unwrap().settle().await.unwrap();
 }
 
+/// A worker with eight slots that makes a consumer per request passed the others' requests about until RabbitMQ counted
+/// them out, and they were parked though nobody had tried them.
+#[tokio::test]
+async fn what_was_sent_ahead_and_not_taken_is_not_counted() {
+    let server = Server::shared();
+    let broker = connect(&support::config(&server, server.fresh_url())).await;
+    let all: BTreeSet<_> = (0..10).map(|n| format!("e{n}")).collect();
+    for id in &all {
+        broker.publish(&event(id, "1234", requested())).await.unwrap();
+    }
+    let mut taken = BTreeSet::new();
+    while taken.len() < all.len() {
+        let mut work = broker.work(Work::Record, 8).await.unwrap();
+        let delivery = soon(work.next()).await.unwrap();
+        drop(work);
+        taken.insert(delivery.event.meta.id.clone());
+        delivery.settle().await.unwrap();
+    }
+    assert_eq!(taken, all);
+    assert_eq!(broker.parked_count().await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_parked_with_its_reason_and_the_next_is_taken() {
     let server = Server::shared();
