@@ -164,7 +164,7 @@ impl Reason {
             Self::Stopped => "stopped",
             Self::RoomEnded => "room-ended",
             Self::Removed => "removed",
-            Self::NoMedia => "no-media",
+            Self::NoMedia => "empty",
             Self::NothingCaptured => "nothing-captured",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",

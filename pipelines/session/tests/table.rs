@@ -136,7 +136,7 @@ fn every_row_of_the_table_holds() {
         ("lobby",                           removed(),      "ended: empty(removed)",        "leave release announce(empty)"),
         ("lobby",                           stop(),         "ended: empty(stopped)",        "leave release announce(empty)"),
         ("lobby",                           room_ended(),   "ended: empty(room-ended)",     "leave release announce(empty)"),
-        ("lobby",                           Timeout,        "ended: empty(no-media)",       "leave release announce(empty)"),
+        ("lobby",                           Timeout,        "ended: empty(empty)",          "leave release announce(empty)"),
         ("lobby",                           Shutdown,       "ended: handed over",           "leave offer"),
         ("lobby",                           superseded(),   "ended: superseded",            "leave"),
 

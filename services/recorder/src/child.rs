@@ -308,3 +308,14 @@ async fn in_the_pipeline(
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confined_process_cannot_be_looked_into() {
+        confine().unwrap();
+        assert_eq!((prctl::get_dumpable(), prctl::get_no_new_privs()), (Ok(false), Ok(true)));
+    }
+}

@@ -17,10 +17,14 @@ use session::Reason;
 use storage::{Description, RecordingPath, SealKey, Store, StoreError, recordings};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, error, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, warn};
 
 /// Between two tries of a record or an event. There is one of each at a time, and people wait for them.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// For the record and the events of the end, when this worker is to end too. Shorter than any grace period.
+const IN_HASTE: Duration = Duration::from_secs(30);
 
 /// Publishes events. The second implementation is the tests', which keep them.
 pub(crate) trait Herald: Send + Sync {
@@ -72,8 +76,8 @@ impl Clerk {
         let (told, superseded) = mpsc::unbounded_channel();
         let (news, letters) = mpsc::unbounded_channel();
         let mut lanes = JoinSet::new();
-        lanes.spawn(Scribe { held, asked: asked.clone(), store, news, superseded: told }.work(todo));
-        lanes.spawn(post(letters, herald));
+        lanes.spawn(Scribe { held, asked: asked.clone(), store, news, superseded: told }.work(todo).in_current_span());
+        lanes.spawn(post(letters, herald).in_current_span());
         Self { duties, superseded, lanes }
     }
 
@@ -89,16 +93,18 @@ impl Clerk {
         }
     }
 
-    /// Does what is left, for at most `patience`. False when something is left undone.
-    pub(crate) async fn finish(self, patience: Duration) -> bool {
+    /// Does what is left, however long that takes; once told to stop, for [`IN_HASTE`] more.
+    pub(crate) async fn finish(self, stop: &CancellationToken) {
         let Self { duties, mut lanes, .. } = self;
         drop(duties);
-        let all = async { while lanes.join_next().await.is_some() {} };
-        let done = tokio::time::timeout(patience, all).await.is_ok();
-        if !done {
-            warn!("the recording's record or its events could not be brought out in time");
+        let haste = async {
+            stop.cancelled().await;
+            tokio::time::sleep(IN_HASTE).await;
+        };
+        tokio::select! {
+            () = async { while lanes.join_next().await.is_some() {} } => {}
+            () = haste => error!("the recording's record or its events could not be brought out in time"),
         }
-        done
     }
 }
 

@@ -142,6 +142,10 @@ impl Config {
         let tenant: Tenant = sections.section("tenant")?;
         let mut recorder: Recorder = sections.section("recorder")?;
         anyhow::ensure!(recorder.slots > 0, "[recorder].slots is 0, so nothing would be recorded; give it 1 or more");
+        if let Some(url) = &recorder.origin {
+            let ours = url.starts_with("http://");
+            anyhow::ensure!(ours, "[recorder].origin must begin with http://; reach the origin by your inner network");
+        }
         recorder.work = sections.beside(&recorder.work);
         recorder.media_program = whole(recorder.media_program.take());
         let seal: storage::seal::Config = sections.section("seal")?;
@@ -254,6 +258,7 @@ mod tests {
         let refused = |change: &dyn Fn(String) -> String| format!("{:#}", sample(change).1.unwrap_err());
         assert!(refused(&|text| text.replace("slots = 1", "slots = 0")).contains("slots"));
         assert!(refused(&|text| text.replace("slots = 1", "slot = 1")).contains("slot"));
+        assert!(refused(&|text| text.replace("origin = \"http:", "origin = \"https:")).contains("origin"));
         let one =
             refused(&|text| text.lines().filter(|line| !line.starts_with("recipients")).collect::<Vec<_>>().join("\n"));
         assert!(one.contains("two"), "{one}");

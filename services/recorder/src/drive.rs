@@ -21,7 +21,7 @@ pub(crate) async fn drive(
     let mut stopping = false;
     loop {
         if let State::Ended(outcome) = *session.state() {
-            effects.settle(outcome, stop.is_cancelled()).await;
+            effects.settle(outcome, &stop).await;
             return outcome;
         }
         let input = tokio::select! {

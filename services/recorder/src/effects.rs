@@ -11,7 +11,8 @@ use meeting::JoinSpec;
 use session::{Action, Input, Meeting, News, Object, Outcome, Pipeline, Reason, Release, Room, State, Storage};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, warn};
 
 use crate::attendance;
 use crate::clerk::{Clerk, Duty, LastResort, failed, now};
@@ -22,12 +23,6 @@ use crate::origin::Origin;
 use crate::process::{BACKLOG, Heard, Launch, Media};
 use crate::take::Job;
 use crate::wire::{Command, Report};
-
-/// For the record and the events of the end. Longer than a broker's or a store's restart.
-const LAST_WORDS: Duration = Duration::from_secs(600);
-
-/// The same when this worker is to end: shorter than any grace period.
-const LAST_WORDS_IN_HASTE: Duration = Duration::from_secs(30);
 
 /// For the origin to take the last parts.
 const LAST_PARTS: Duration = Duration::from_secs(5);
@@ -179,8 +174,10 @@ impl Effects {
 
     fn end_media(&mut self) {
         self.pipeline = false;
+        // What it still says is not heard.
+        self.number += 1;
         if let Some(media) = self.media.take() {
-            self.ending.spawn(media.end());
+            self.ending.spawn(media.end().in_current_span());
         }
     }
 
@@ -344,12 +341,11 @@ impl Effects {
     }
 
     /// The session has ended: lets go of everything, and settles who goes on with a recording that was given up.
-    pub(crate) async fn settle(mut self, outcome: Outcome, in_haste: bool) {
+    pub(crate) async fn settle(mut self, outcome: Outcome, stop: &CancellationToken) {
         if outcome == Outcome::HandedOver {
-            self.give_up(in_haste);
+            self.give_up(stop.is_cancelled());
         }
         self.end_media();
-        let patience = if in_haste { LAST_WORDS_IN_HASTE } else { LAST_WORDS };
         let Self { clerk, origin, mut ending, .. } = self;
         let pushed = async {
             if let Some(origin) = origin {
@@ -357,7 +353,7 @@ impl Effects {
             }
         };
         let gone = async { while ending.join_next().await.is_some() {} };
-        tokio::join!(clerk.finish(patience), pushed, gone);
+        tokio::join!(clerk.finish(stop), pushed, gone);
     }
 
     /// Offers the recording to whoever is next, be it this worker. A worker that is told to stop ends what it has

@@ -15,7 +15,7 @@ use storage::journal::{Entry, Gap, RenditionInfo};
 use storage::{Bucket, Journal, Receipt, RecordingPath, SealKey, Sealed, Spool, Spooled, Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::{Instrument, error, warn};
 
 use crate::faults;
 
@@ -194,10 +194,12 @@ impl Keeper {
     pub(crate) fn store(&mut self, object: Object) {
         let (place, at_once) = (self.place.clone(), self.at_once.clone());
         if let Some(lots) = self.held.remove(&object) {
-            self.tries.spawn(async move { (object, upload(&place, &at_once, lots).await) });
+            let one = async move { (object, upload(&place, &at_once, lots).await) };
+            self.tries.spawn(one.in_current_span());
         } else if let Some(parts) = self.fresh.remove(&object) {
             let plain = vec![(place.key(&object), parts.concat())];
-            self.tries.spawn(async move { (object, keep(place, &at_once, plain).await) });
+            let one = async move { (object, keep(place, &at_once, plain).await) };
+            self.tries.spawn(one.in_current_span());
         } else {
             // The session only asks for what it was told of.
             error!(?object, "asked to store what was never made");
@@ -217,7 +219,8 @@ impl Keeper {
             (place.log_key(), log),
             (place.key(&Object::Journal), self.journal.to_bytes()),
         ];
-        self.tries.spawn(async move { (Object::Journal, keep(place, &at_once, plain).await) });
+        let one = async move { (Object::Journal, keep(place, &at_once, plain).await) };
+        self.tries.spawn(one.in_current_span());
     }
 
     /// The next try that ended: what was tried, and whether there is a receipt. None while none is under way.

@@ -8,7 +8,7 @@ use media::{Init, Part, SegmentClosed};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::{Instrument, error, warn};
 
 use crate::config::Token;
 
@@ -49,7 +49,7 @@ impl Origin {
     pub(crate) fn begin(address: Address) -> Self {
         let (to, pushes) = mpsc::channel(BACKLOG);
         let mut task = JoinSet::new();
-        task.spawn(push_all(address, pushes));
+        task.spawn(push_all(address, pushes).in_current_span());
         Self { to, task, dropped: 0 }
     }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader,
 use tokio::process::{Child, Command as Program};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::wire::{self, Command, Report};
 
@@ -89,11 +89,11 @@ impl Media {
         let Launched { to, from, mut process } = launched;
         let (commands, said) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
-        tasks.spawn(speak(to, said));
+        tasks.spawn(speak(to, said).in_current_span());
         if let Some(stderr) = process.as_mut().and_then(|child| child.stderr.take()) {
-            tasks.spawn(take_over_log(stderr));
+            tasks.spawn(take_over_log(stderr).in_current_span());
         }
-        tasks.spawn(listen(from, number, tell));
+        tasks.spawn(listen(from, number, tell).in_current_span());
         Self { commands, process, tasks }
     }
 
@@ -166,7 +166,12 @@ async fn take_over_log(from: impl AsyncRead + Unpin) {
         }
         if lines < LINES {
             lines += 1;
-            info!(target: "recorder::media", "{}", String::from_utf8_lossy(&line).trim_end());
+            let line = String::from_utf8_lossy(&line);
+            // Ours begin with time and level; GStreamer's own complaints with neither.
+            match line.split_whitespace().nth(1) {
+                Some("INFO" | "DEBUG" | "TRACE") => info!(target: "recorder::media", "{}", line.trim_end()),
+                _ => warn!(target: "recorder::media", "{}", line.trim_end()),
+            }
         } else {
             more += 1;
         }

@@ -31,11 +31,8 @@ use crate::process::{Launch, MediaProgram};
 use crate::take::{Desk, Job, Taken, last_phase};
 use crate::telemetry;
 
-/// Between two tries of what the start waits for.
-const PAUSE: Duration = Duration::from_secs(2);
-
-/// For the last words of a recording that never began.
-const LAST_WORDS: Duration = Duration::from_secs(60);
+/// Between two tries of what the start waits for: with `lectern up`, the store comes up beside us.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Everything that recordings share.
 pub(crate) struct Shop {
@@ -95,7 +92,7 @@ async fn ready(store: &Store, stop: &CancellationToken) -> anyhow::Result<bool> 
 }
 
 /// What an earlier run left in the spool goes first, whatever epoch it is of. False when told to stop meanwhile.
-async fn upload_orphans(spool: &Spool, store: &Store, stop: &CancellationToken) -> anyhow::Result<bool> {
+pub(crate) async fn upload_orphans(spool: &Spool, store: &Store, stop: &CancellationToken) -> anyhow::Result<bool> {
     let found = tokio::task::spawn_blocking({
         let spool = spool.clone();
         move || spool.orphans()
@@ -226,7 +223,7 @@ pub(crate) async fn record(shop: &Shop, job: Job, news: mpsc::Receiver<Room>) {
             warn!(reason = reason.word(), instance = meta.instance, "not recorded");
             clerk.put(Duty::Become(claim::Phase::Failed, Some(reason)));
             clerk.put(Duty::Tell(failed(&job.held.record, reason, true)));
-            clerk.finish(LAST_WORDS).await;
+            clerk.finish(&shop.desk.stop).await;
             return;
         }
     };
@@ -246,7 +243,11 @@ pub(crate) async fn record(shop: &Shop, job: Job, news: mpsc::Receiver<Room>) {
         store: shop.desk.store.clone(),
         spool: shop.spool.clone(),
     };
-    let origin = shop.config.recorder.origin.clone().filter(|_| record.webinar).map(|url| {
+    let url = shop.config.recorder.origin.clone().filter(|_| record.webinar);
+    if record.webinar && url.is_none() {
+        warn!("a webinar, but recorder.origin is not set: it is recorded and shown to nobody");
+    }
+    let origin = url.map(|url| {
         let token = shop.config.ingest_token.clone();
         Origin::begin(Address { url, token, recording: record.recording, epoch: record.epoch })
     });
@@ -273,5 +274,5 @@ async fn close(shop: &Shop, held: Held, asked: &events::Meta, earlier: bool) {
         true => Body::EpochStored(record.stored(true)),
         false => failed(&record, Reason::RoomEnded, false),
     }));
-    clerk.finish(LAST_WORDS).await;
+    clerk.finish(&shop.desk.stop).await;
 }

@@ -139,3 +139,19 @@ async fn only_news_of_this_room_run_and_policy_reach_a_session() {
     assert_eq!(heard(ended.clone()), Some(Room::Ended));
     assert_eq!(crate::worker::about(&event, &about(&request("run-2", plain), "x", ended)), None);
 }
+
+/// What a run that was killed has left is in the store before the next one takes any work.
+#[tokio::test]
+async fn what_an_earlier_run_left_in_the_spool_is_uploaded_first() {
+    let house = House::open().await;
+    let job = house.take(&request("run-1", plain)).await;
+    let key = job.held.path.segment(1, &media::Rendition::video(), 0);
+    let sealed = job.key.seal(b"the last closed segment".to_vec());
+    house.shop.spool.add(&key, &sealed).unwrap();
+
+    let store = &house.shop.desk.store;
+    assert!(crate::worker::upload_orphans(&house.shop.spool, store, &house.stop).await.unwrap());
+    let (found, _) = store.get(Bucket::Media, &key, 1 << 20).await.unwrap();
+    assert_eq!(&found, sealed.bytes());
+    assert_eq!(house.shop.spool.waiting().unwrap(), (0, 0));
+}

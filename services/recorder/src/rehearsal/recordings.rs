@@ -145,7 +145,7 @@ async fn a_room_where_nobody_sends_ends_empty() {
     child.expect(&["leave", "end"]).await;
     drop(child);
     recording.ends().await;
-    assert_eq!(failure(&house), ("no-media".into(), false));
+    assert_eq!(failure(&house), ("empty".into(), false));
     assert_eq!(house.record_of(&recording.path).await.phase, Phase::Empty);
 }
 
