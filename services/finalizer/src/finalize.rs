@@ -1,0 +1,294 @@
+//! The story of one finalization: gather, arrange, write, sign, announce as ready. May be told twice: what is ready
+//! already is left alone, and of two who tell it at once one publishes and the other cleans up after itself.
+
+use std::time::{Duration, SystemTime};
+
+use claim::{Phase, Record};
+use media::{MediaTime, Rendition, WallTime};
+use storage::journal::Gap;
+use storage::manifest::{FORMAT, Manifest, Object, PublishError, SigningKey, publish, published};
+use storage::recordings;
+use storage::seal::SealError;
+use storage::{Bucket, Identity, Recipients, RecordingPath, Store, StoreError, Writer};
+
+use crate::gaps::{self, Holes, Line};
+use crate::gather::{Gathered, gather};
+use crate::movie::{LayoutError, Movie, rescale};
+use crate::track::{Lane, Track, Unit};
+use crate::write::{Film, write};
+
+/// What became of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ready (or partial, when not complete): `generation` is published. `new` is false when it was so before.
+    Ready { generation: u32, complete: bool, duration: Duration, new: bool },
+    /// Nothing was ever captured. There is no file.
+    Empty,
+    /// It failed before, or nothing of what was captured can be read.
+    Failed { reason: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FinalizeError {
+    #[error("the recording is still {0:?}; its recorder is not done")]
+    NotEnded(Phase),
+    #[error("could not reach the recording")]
+    Store(#[from] StoreError),
+    #[error("could not open or seal the recording")]
+    Seal(#[from] SealError),
+    #[error("could not publish the recording")]
+    Publish(#[from] PublishError),
+    /// Somebody is changing the store under our hands. Another try names it as a gap.
+    #[error("{key} changed while it was read")]
+    Changed { key: String },
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error("could not write the final file")]
+    Write(#[source] std::io::Error),
+    #[error("the record may not become {phase:?}: {source}")]
+    Refused { phase: Phase, source: claim::Refused },
+}
+
+impl FinalizeError {
+    /// Whether the same call may go well later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NotEnded(_) | Self::Changed { .. } => true,
+            Self::Store(why) => why.is_passing() || matches!(why, StoreError::Conflict { .. }),
+            // Two finalizers took the same number for their try.
+            Self::Seal(SealError::Store(StoreError::Exists { .. })) => true,
+            Self::Seal(why) => why.is_passing(),
+            Self::Publish(why) => why.is_passing() || matches!(why, PublishError::Taken { .. }),
+            Self::Write(why) => {
+                why.get_ref().and_then(|why| why.downcast_ref::<StoreError>()).is_some_and(StoreError::is_passing)
+            }
+            Self::Layout(_) | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// All that finalizing needs.
+#[derive(Debug)]
+pub struct Finalizer {
+    pub store: Store,
+    /// Opens what recorders sealed.
+    pub identity: Identity,
+    /// Whom the final file's key is sealed to.
+    pub recipients: Recipients,
+    pub signing: SigningKey,
+}
+
+impl Finalizer {
+    /// Makes one recording ready, if its recorders are done with it.
+    ///
+    /// # Errors
+    /// See [`FinalizeError`]. What was begun is cleaned up or found again by the next try.
+    pub async fn finalize(&self, path: &RecordingPath) -> Result<Outcome, FinalizeError> {
+        let tried = self.attempt(path).await;
+        let Err(failed) = tried else { return tried };
+        // Another finalizer that was faster sweeps away what this one was still writing.
+        let (record, _) = recordings::state(&self.store, path).await?;
+        if !matches!(record.phase, Phase::Ready | Phase::Partial) {
+            return Err(failed);
+        }
+        tracing::info!(recording = %path.recording, "another finalizer was faster");
+        let found = self.standing(path, &record).await?;
+        self.sweep(path, &found).await;
+        Ok(outcome(&found, false))
+    }
+
+    async fn attempt(&self, path: &RecordingPath) -> Result<Outcome, FinalizeError> {
+        let (record, etag) = recordings::state(&self.store, path).await?;
+        match record.phase {
+            Phase::Ended => {}
+            Phase::Ready | Phase::Partial => return Ok(outcome(&self.standing(path, &record).await?, false)),
+            Phase::Empty => return Ok(Outcome::Empty),
+            Phase::Failed => return Ok(Outcome::Failed { reason: record.reason.unwrap_or_default() }),
+            phase @ (Phase::Claimed | Phase::Recording) => return Err(FinalizeError::NotEnded(phase)),
+        }
+        let generation = record.generation.unwrap_or(0) + 1;
+        // Another finalizer came as far as signing and no further.
+        if let Ok(Some(found)) = published(&self.store, path, generation, &self.signing.signers()).await {
+            return self.settle(path, &record, &etag, &found.manifest).await;
+        }
+        let gathered = gather(&self.store, path, &record, &self.identity).await?;
+        let lanes = lanes(&gathered);
+        let tracks: Vec<Track<'_>> = lanes.iter().filter_map(Track::build).collect();
+        if tracks.is_empty() {
+            return self.nothing(path, &record, &etag, &gathered).await;
+        }
+        let movie = Movie::lay_out(&tracks, zero(&gathered))?;
+
+        let attempt = self.next_attempt(path).await?;
+        let mine = write(self, path, attempt, &Film { gathered: &gathered, tracks: &tracks, movie: &movie }).await?;
+        let gaps = missing(&gathered, &tracks, &movie);
+        let manifest = self.manifest(&record, generation, &gathered, &mine, gaps, movie.lasts);
+        publish(&self.store, path, &manifest, &self.signing).await?;
+        self.settle(path, &record, &etag, &manifest).await
+    }
+
+    /// The record follows what is published.
+    async fn settle(
+        &self,
+        path: &RecordingPath,
+        record: &Record,
+        etag: &str,
+        manifest: &Manifest,
+    ) -> Result<Outcome, FinalizeError> {
+        let phase = if manifest.complete { Phase::Ready } else { Phase::Partial };
+        let refused = |source| FinalizeError::Refused { phase, source };
+        let reason = manifest.gaps.first().map(|_| "gap");
+        let mut next = record.becomes(phase, reason, now()).map_err(refused)?;
+        next.generation = Some(manifest.generation);
+        match recordings::swap(&self.store, path, &next, etag).await {
+            Ok(_) => {}
+            // Another finalizer has told the record of the same manifest.
+            Err(StoreError::Conflict { .. }) => {
+                let (found, _) = recordings::state(&self.store, path).await?;
+                if found.generation != Some(manifest.generation) {
+                    return Err(StoreError::Conflict { key: path.state() }.into());
+                }
+            }
+            Err(other) => return Err(other.into()),
+        }
+        self.sweep(path, manifest).await;
+        tracing::info!(
+            recording = %path.recording, generation = manifest.generation, complete = manifest.complete,
+            gaps = manifest.gaps.len(), "recording ready"
+        );
+        Ok(outcome(manifest, true))
+    }
+
+    /// The manifest that the record speaks of.
+    async fn standing(&self, path: &RecordingPath, record: &Record) -> Result<Manifest, FinalizeError> {
+        let generation = record.generation.unwrap_or(0);
+        let found = published(&self.store, path, generation, &self.signing.signers()).await?;
+        found.map(|found| found.manifest).ok_or_else(|| StoreError::Missing { key: path.manifest(generation) }.into())
+    }
+
+    /// There is nothing to make a file of: because nothing was captured, or because nothing can be read.
+    async fn nothing(
+        &self,
+        path: &RecordingPath,
+        record: &Record,
+        etag: &str,
+        gathered: &Gathered,
+    ) -> Result<Outcome, FinalizeError> {
+        let empty = gathered.segments.is_empty() && gathered.lost.is_empty() && gathered.doubts.is_empty();
+        let (phase, reason) = if empty { (Phase::Empty, "empty") } else { (Phase::Failed, "unreadable") };
+        let refused = |source| FinalizeError::Refused { phase, source };
+        let next = record.becomes(phase, Some(reason), now()).map_err(refused)?;
+        recordings::swap(&self.store, path, &next, etag).await?;
+        for lost in &gathered.lost {
+            tracing::error!(recording = %path.recording, epoch = lost.epoch, segment = lost.number, why = lost.why, "lost");
+        }
+        for (epoch, why) in &gathered.doubts {
+            tracing::error!(recording = %path.recording, epoch, why, "lost");
+        }
+        tracing::warn!(recording = %path.recording, reason, "there is nothing to make a file of");
+        Ok(if empty { Outcome::Empty } else { Outcome::Failed { reason: reason.into() } })
+    }
+
+    /// Each try writes under a number of its own, so that it never meets what another try left.
+    async fn next_attempt(&self, path: &RecordingPath) -> Result<u32, FinalizeError> {
+        let keys = self.store.list(Bucket::Keys, &path.keys_prefix()).await?;
+        let used = (1..).take_while(|n| keys.iter().any(|entry| entry.key == path.key(&Writer::Final(*n)))).count();
+        Ok(u32::try_from(used).unwrap_or(u32::MAX).saturating_add(1))
+    }
+
+    /// Removes what tries wrote that did not come to be published. What cannot be removed is in nobody's way.
+    async fn sweep(&self, path: &RecordingPath, standing: &Manifest) {
+        let named = |key: &str| standing.objects.iter().any(|object| object.key == key);
+        let keys = self.store.list(Bucket::Keys, &path.keys_prefix()).await.unwrap_or_default();
+        for attempt in 1..=u32::try_from(keys.len()).unwrap_or(0) {
+            let (key, file) = (path.key(&Writer::Final(attempt)), path.composite(attempt));
+            if named(&key) || !keys.iter().any(|entry| entry.key == key) {
+                continue;
+            }
+            for (bucket, key) in [(Bucket::Media, file), (Bucket::Keys, key)] {
+                if let Err(error) = self.store.delete(bucket, &key).await {
+                    tracing::warn!(key, %error, "could not remove what an earlier try left");
+                }
+            }
+        }
+    }
+
+    fn manifest(
+        &self,
+        record: &Record,
+        generation: u32,
+        gathered: &Gathered,
+        mine: &[Object],
+        gaps: Vec<Gap>,
+        lasts: Duration,
+    ) -> Manifest {
+        let mut objects = [&gathered.objects, mine].concat();
+        objects.sort_by(|a, b| (a.bucket, &a.key).cmp(&(b.bucket, &b.key)));
+        Manifest {
+            format: FORMAT.into(),
+            recording: record.recording,
+            tenant: record.tenant.clone(),
+            generation,
+            created: now(),
+            complete: gaps.is_empty(),
+            duration_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            gaps,
+            objects,
+            previous: None,
+            software: concat!("lectern finalizer ", env!("CARGO_PKG_VERSION")).into(),
+            recipients: self.recipients.public(),
+            language: record.language.clone(),
+            webinar: record.webinar,
+        }
+    }
+}
+
+fn outcome(manifest: &Manifest, new: bool) -> Outcome {
+    Outcome::Ready {
+        generation: manifest.generation,
+        complete: manifest.complete,
+        duration: Duration::from_millis(manifest.duration_ms),
+        new,
+    }
+}
+
+fn now() -> WallTime {
+    WallTime::from_system(SystemTime::now())
+}
+
+/// When the first worker began.
+fn zero(gathered: &Gathered) -> WallTime {
+    let used = gathered.segments.iter().map(|segment| gathered.epochs[segment.epoch].zero);
+    used.min().unwrap_or_default()
+}
+
+fn lanes(gathered: &Gathered) -> Vec<Lane<'_>> {
+    let zero = zero(gathered);
+    let lane = |rendition: Rendition| {
+        let units = gathered.segments.iter().filter(|segment| segment.rendition == rendition).filter_map(|segment| {
+            let epoch = &gathered.epochs[segment.epoch];
+            let init = epoch.inits.get(&rendition)?;
+            let origin = rescale(epoch.zero.0 - zero.0, 1_000_000, init.timescale) + init.shift;
+            Some(Unit { segment, init, origin })
+        });
+        Lane { units: units.collect(), rendition: rendition.clone() }
+    };
+    vec![lane(Rendition::video()), lane(Rendition::audio())]
+}
+
+/// The gaps that the manifest names.
+fn missing(gathered: &Gathered, tracks: &[Track<'_>], movie: &Movie) -> Vec<Gap> {
+    let zero = zero(gathered);
+    let holes = tracks.iter().map(|track| {
+        let on_wall = |at: i64| WallTime(zero.0 + rescale(at, track.timescale, 1_000_000));
+        Holes {
+            rendition: track.lane.rendition.clone(),
+            kept: on_wall(track.time.start)..on_wall(track.time.end),
+            holes: track.holes.iter().map(|hole| on_wall(hole.start)..on_wall(hole.end)).collect(),
+        }
+    });
+    let lasts = MediaTime::default().plus(movie.lasts);
+    gaps::name(gathered, &holes.collect::<Vec<_>>(), Line { zero: zero.plus(movie.begins), lasts })
+}

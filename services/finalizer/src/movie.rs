@@ -1,0 +1,198 @@
+//! Lays out the final file: `ftyp`, `moov`, `mdat`, in this order, so that a player that reads from the beginning can
+//! start at once. Gives the head as bytes and the order of the chunks that follow it; moves no media. Pure.
+
+use std::time::Duration;
+
+use media::WallTime;
+use mp4_atom::{
+    Co64, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Header, Matrix, Moov, Mvhd, Stbl, Stco, Stsc,
+    StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Trak,
+};
+
+use crate::track::{Shown, Track};
+
+/// Units per second of the movie: divides into frames of 24, 25, 30, 50 and 60 per second without a rest.
+const TIMESCALE: u32 = 90_000;
+
+/// Seconds from 1904 (ISO/IEC 14496-12 8.2.2) to 1970.
+const EPOCH_1904: u64 = 2_082_844_800;
+
+/// The file cannot be written with the tables that MP4 has.
+#[derive(Debug, thiserror::Error)]
+#[error("the recording does not fit an MP4 file's tables")]
+pub struct LayoutError(#[from] mp4_atom::Error);
+
+/// A file to be written: the head, then these chunks.
+#[derive(Debug)]
+pub(crate) struct Movie {
+    pub(crate) head: Vec<u8>,
+    /// Track and chunk, by index.
+    pub(crate) order: Vec<(usize, usize)>,
+    pub(crate) lasts: Duration,
+    /// Where the file's time zero lies on the common line.
+    pub(crate) begins: Duration,
+}
+
+impl Movie {
+    /// Lays out `tracks`, at least one, recorded from `recorded` on. Time zero of the common line is when the first
+    /// worker began; the file begins there, or later where nothing of the beginning is left.
+    pub(crate) fn lay_out(tracks: &[Track<'_>], recorded: WallTime) -> Result<Self, LayoutError> {
+        let seconds = |at: i64, track: &Track<'_>| rescale(at, track.timescale, TIMESCALE);
+        let begins = tracks.iter().map(|t| seconds(t.time.start, t)).min().unwrap_or(0).max(0);
+        let ends = tracks.iter().map(|t| seconds(t.time.end, t)).max().unwrap_or(begins).max(begins);
+        let order = interleave(tracks);
+        let payload: u64 = order.iter().map(|(track, chunk)| tracks[*track].size(&tracks[*track].chunks[*chunk])).sum();
+
+        // The tables' length does not depend on the offsets in them, so one round of offsets from zero tells it.
+        let mut large = false;
+        let mut head = encode(tracks, &order, recorded, begins..ends, 0, large, payload)?;
+        if head.len() as u64 + payload > u64::from(u32::MAX) {
+            large = true;
+            head = encode(tracks, &order, recorded, begins..ends, 0, large, payload)?;
+        }
+        let base = head.len() as u64;
+        let head = encode(tracks, &order, recorded, begins..ends, base, large, payload)?;
+        let duration = |units: i64| Duration::from_micros(units.unsigned_abs() * 100 / 9);
+        Ok(Self { head, order, lasts: duration(ends - begins), begins: duration(begins) })
+    }
+}
+
+/// All chunks in order of time, so that a player reads on without seeking.
+fn interleave(tracks: &[Track<'_>]) -> Vec<(usize, usize)> {
+    let all = tracks.iter().enumerate().flat_map(|(t, track)| (0..track.chunks.len()).map(move |c| (t, c)));
+    let mut order: Vec<_> = all.collect();
+    order.sort_by_key(|(t, c)| (rescale(tracks[*t].chunks[*c].at, tracks[*t].timescale, TIMESCALE), *t));
+    order
+}
+
+fn encode(
+    tracks: &[Track<'_>],
+    order: &[(usize, usize)],
+    recorded: WallTime,
+    shown: std::ops::Range<i64>,
+    base: u64,
+    large: bool,
+    payload: u64,
+) -> Result<Vec<u8>, LayoutError> {
+    let mut offsets: Vec<Vec<u64>> = tracks.iter().map(|track| vec![0; track.chunks.len()]).collect();
+    let mut at = base;
+    for (t, c) in order {
+        offsets[*t][*c] = at;
+        at += tracks[*t].size(&tracks[*t].chunks[*c]);
+    }
+    let created = u64::try_from(recorded.0 / 1_000_000).unwrap_or(0) + EPOCH_1904;
+    let traks: Vec<Trak> = tracks
+        .iter()
+        .zip(offsets)
+        .zip(1..)
+        .map(|((track, offsets), id)| trak(track, offsets, id, created, &shown, large))
+        .collect();
+    let moov = Moov {
+        mvhd: Mvhd {
+            creation_time: created,
+            modification_time: created,
+            timescale: TIMESCALE,
+            duration: (shown.end - shown.start).unsigned_abs(),
+            rate: 1.into(),
+            volume: 1.into(),
+            matrix: Matrix::default(),
+            next_track_id: u32::try_from(traks.len() + 1).unwrap_or(u32::MAX),
+        },
+        trak: traks,
+        ..Moov::default()
+    };
+    let brands = [b"isom", b"iso2", b"avc1", b"mp41"].map(FourCC::new);
+    let ftyp = Ftyp { major_brand: brands[0], minor_version: 512, compatible_brands: brands.to_vec() };
+    let mut head = Vec::new();
+    ftyp.encode(&mut head)?;
+    moov.encode(&mut head)?;
+    let size = usize::try_from(payload).map_err(|_| mp4_atom::Error::InvalidSize)?;
+    Header { kind: FourCC::new(b"mdat"), size: Some(size) }.encode(&mut head)?;
+    Ok(head)
+}
+
+fn trak(
+    track: &Track<'_>,
+    offsets: Vec<u64>,
+    id: u32,
+    created: u64,
+    movie: &std::ops::Range<i64>,
+    large: bool,
+) -> Trak {
+    let begins = rescale(track.time.start, track.timescale, TIMESCALE);
+    let ends = rescale(track.time.end, track.timescale, TIMESCALE);
+    let shown = (ends - begins.max(movie.start)).max(0).unsigned_abs();
+    let first = track.chunks.first().map_or(0, |chunk| chunk.at);
+    // Media time counts from the first sample's decode time; what is presented first may lie after it (frames in
+    // another order), and priming lies before the movie's beginning.
+    let skipped = (track.time.start - first) + rescale((movie.start - begins).max(0), TIMESCALE, track.timescale);
+    let delay = (begins - movie.start).max(0).unsigned_abs();
+    let edit = |segment_duration, media_time| ElstEntry { segment_duration, media_time, media_rate: 1.into() };
+    let entries = if delay > 0 { vec![edit(delay, None)] } else { Vec::new() };
+    let entries = entries.into_iter().chain([edit(shown, Some(skipped.max(0).unsigned_abs()))]).collect();
+
+    let mut trak = track.trak.clone();
+    trak.tkhd.track_id = id;
+    trak.tkhd.creation_time = created;
+    trak.tkhd.modification_time = created;
+    trak.tkhd.duration = delay + shown;
+    trak.tkhd.enabled = true;
+    trak.tkhd.in_movie = true;
+    trak.edts = Some(Edts { elst: Some(Elst { entries }) });
+    trak.mdia.mdhd.creation_time = created;
+    trak.mdia.mdhd.modification_time = created;
+    trak.mdia.mdhd.duration = (track.time.end - first).max(0).unsigned_abs();
+    trak.mdia.minf.stbl = stbl(track, offsets, large);
+    trak
+}
+
+fn stbl(track: &Track<'_>, offsets: Vec<u64>, large: bool) -> Stbl {
+    let (mut stts, mut ctts, mut stsc) = (Vec::<SttsEntry>::new(), Vec::<CttsEntry>::new(), Vec::<StscEntry>::new());
+    let (mut sizes, mut syncs) = (Vec::new(), Vec::new());
+    for (chunk, first_chunk) in track.chunks.iter().zip(1..) {
+        let shown = track.shown(chunk);
+        let samples_per_chunk = u32::try_from(shown.len()).unwrap_or(u32::MAX);
+        let same = |last: &StscEntry| {
+            last.samples_per_chunk == samples_per_chunk && last.sample_description_index == chunk.entry
+        };
+        if !stsc.last().is_some_and(same) {
+            stsc.push(StscEntry { first_chunk, samples_per_chunk, sample_description_index: chunk.entry });
+        }
+        for Shown { lasts, shift, size, sync } in shown {
+            match stts.last_mut() {
+                Some(run) if run.sample_delta == lasts => run.sample_count += 1,
+                _ => stts.push(SttsEntry { sample_count: 1, sample_delta: lasts }),
+            }
+            match ctts.last_mut() {
+                Some(run) if run.sample_offset == i64::from(shift) => run.sample_count += 1,
+                _ => ctts.push(CttsEntry { sample_count: 1, sample_offset: shift.into() }),
+            }
+            sizes.push(size);
+            if sync {
+                syncs.push(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
+            }
+        }
+    }
+    let all_sync = syncs.len() == sizes.len();
+    let reordered = ctts.iter().any(|run| run.sample_offset != 0);
+    let small = || offsets.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect();
+    Stbl {
+        stsd: Stsd { codecs: track.entries.clone() },
+        stts: Stts { entries: stts },
+        ctts: reordered.then_some(Ctts { entries: ctts }),
+        // ISO/IEC 14496-12 8.6.2: absent when every sample is one.
+        stss: (!all_sync).then_some(Stss { entries: syncs }),
+        stsc: Stsc { entries: stsc },
+        stsz: Stsz { samples: StszSamples::Different { sizes } },
+        stco: (!large).then(|| Stco { entries: small() }),
+        co64: large.then_some(Co64 { entries: offsets }),
+        ..Stbl::default()
+    }
+}
+
+/// `at` in other units, to the nearest.
+pub(crate) fn rescale(at: i64, from: u32, to: u32) -> i64 {
+    let from = i128::from(from.max(1));
+    let scaled = (i128::from(at) * i128::from(to) * 2 + from).div_euclid(from * 2);
+    i64::try_from(scaled).unwrap_or(i64::MAX)
+}
