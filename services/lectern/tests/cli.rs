@@ -1,4 +1,5 @@
 //! The command line as a person and a script meet it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;

@@ -9,8 +9,7 @@ use media::WallTime;
 use storage::manifest::{Manifest, Object, PublishError, Published, SigningKey, publish, published};
 use storage::seal::SealError;
 use storage::{
-    Bucket, Condition, Identity, OpenKey, Recipients, RecordingPath, SealKey, SealedReader, Store, StoreError, Writer,
-    recordings,
+    Bucket, Identity, OpenKey, Recipients, RecordingPath, SealKey, SealedReader, Store, StoreError, Writer, recordings,
 };
 use tokio_util::sync::CancellationToken;
 use transcript::{Cutter, HearError, Model, Settings, Transcript};
@@ -123,7 +122,7 @@ impl Transcriber {
         let transcript = self.hear(film, &record, newest.manifest.duration_ms, stop).await?;
 
         let generation = newest.manifest.generation + 1;
-        let text = self.put(&path, generation, &transcript).await?;
+        let text = self.put(&path, &transcript).await?;
         let manifest = next(newest, generation, text, &self.recipients);
         publish(&self.store, &path, &manifest, &self.signing).await?;
         self.settle(&path, record, &etag, generation).await?;
@@ -203,13 +202,9 @@ impl Transcriber {
     }
 
     /// Seals the text in its four forms under a key of its own.
-    async fn put(
-        &self,
-        path: &RecordingPath,
-        generation: u32,
-        transcript: &Transcript,
-    ) -> Result<Vec<Object>, TranscribeError> {
-        let writer = Writer::Text(self.next_attempt(path).await?);
+    async fn put(&self, path: &RecordingPath, transcript: &Transcript) -> Result<Vec<Object>, TranscribeError> {
+        let attempt = self.next_attempt(path).await?;
+        let writer = Writer::Text(attempt);
         let seal = SealKey::create(&self.store, path, &writer, &self.recipients).await?;
         let forms = [
             ("json", transcript.json()),
@@ -219,19 +214,16 @@ impl Transcriber {
         ];
         let mut objects = Vec::new();
         for (extension, text) in forms {
-            let key = path.transcript(generation, &transcript.language, extension);
+            let key = path.transcript(attempt, &transcript.language, extension);
             let sealed = seal.seal(text.into_bytes());
-            // A try that died before its manifest may have left one here, under a key that is not this one's.
-            let receipt = match self.store.put(Bucket::Media, &key, sealed.bytes().clone(), Condition::None).await {
-                Ok(receipt) => receipt,
-                Err(error) => return Err(error.into()),
-            };
+            let plain_len = sealed.plain_len();
+            let receipt = sealed.put(&self.store, &key).await?;
             objects.push(Object {
                 bucket: Bucket::Media,
                 key,
                 size: receipt.size,
                 sha256: receipt.sha256_hex(),
-                plain_len: Some(sealed.plain_len()),
+                plain_len: Some(plain_len),
                 writer: writer.to_string(),
             });
         }
@@ -241,7 +233,7 @@ impl Transcriber {
         Ok(objects)
     }
 
-    /// Each try has a key of its own.
+    /// Each try has a key and a folder of its own, so that it never meets what another try left.
     async fn next_attempt(&self, path: &RecordingPath) -> Result<u32, TranscribeError> {
         let keys = self.store.list(Bucket::Keys, &path.keys_prefix()).await?;
         let used = (1..).take_while(|n| keys.iter().any(|entry| entry.key == path.key(&Writer::Text(*n)))).count();
