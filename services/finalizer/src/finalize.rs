@@ -115,11 +115,11 @@ impl Finalizer {
         }
         let gathered = gather(&self.store, path, &record, &self.identity).await?;
         let lanes = lanes(&gathered);
-        let tracks: Vec<Track<'_>> = lanes.iter().filter_map(Track::build).collect();
+        let mut tracks: Vec<Track<'_>> = lanes.iter().filter_map(Track::build).collect();
         if tracks.is_empty() {
             return self.nothing(path, &record, &etag, &gathered).await;
         }
-        let movie = Movie::lay_out(&tracks, zero(&gathered))?;
+        let movie = Movie::lay_out(&mut tracks, zero(&gathered))?;
 
         let attempt = self.next_attempt(path).await?;
         let mine = write(self, path, attempt, &Film { gathered: &gathered, tracks: &tracks, movie: &movie }).await?;
@@ -285,7 +285,7 @@ fn missing(gathered: &Gathered, tracks: &[Track<'_>], movie: &Movie) -> Vec<Gap>
         let on_wall = |at: i64| WallTime(zero.0 + rescale(at, track.timescale, 1_000_000));
         Holes {
             rendition: track.lane.rendition.clone(),
-            kept: on_wall(track.time.start)..on_wall(track.time.end),
+            kept: on_wall(track.recorded.start)..on_wall(track.recorded.end),
             holes: track.holes.iter().map(|hole| on_wall(hole.start)..on_wall(hole.end)).collect(),
         }
     });

@@ -36,10 +36,14 @@ pub(crate) struct Movie {
 impl Movie {
     /// Lays out `tracks`, at least one, recorded from `recorded` on. Time zero of the common line is when the first
     /// worker began; the file begins there, or later where nothing of the beginning is left.
-    pub(crate) fn lay_out(tracks: &[Track<'_>], recorded: WallTime) -> Result<Self, LayoutError> {
+    pub(crate) fn lay_out(tracks: &mut [Track<'_>], recorded: WallTime) -> Result<Self, LayoutError> {
         let seconds = |at: i64, track: &Track<'_>| rescale(at, track.timescale, TIMESCALE);
-        let begins = tracks.iter().map(|t| seconds(t.time.start, t)).min().unwrap_or(0).max(0);
-        let ends = tracks.iter().map(|t| seconds(t.time.end, t)).max().unwrap_or(begins).max(begins);
+        let begins = tracks.iter().map(|t| seconds(t.begins, t)).min().unwrap_or(0).max(0);
+        let ends = tracks.iter().map(|t| seconds(t.recorded.end, t)).max().unwrap_or(begins).max(begins);
+        for track in tracks.iter_mut() {
+            // Not every player waits for a sound that begins late.
+            track.begin_at(rescale(begins, TIMESCALE, track.timescale));
+        }
         let order = interleave(tracks);
         let payload: u64 = order.iter().map(|(track, chunk)| tracks[*track].size(&tracks[*track].chunks[*chunk])).sum();
 
@@ -119,13 +123,13 @@ fn trak(
     movie: &std::ops::Range<i64>,
     large: bool,
 ) -> Trak {
-    let begins = rescale(track.time.start, track.timescale, TIMESCALE);
-    let ends = rescale(track.time.end, track.timescale, TIMESCALE);
+    let begins = rescale(track.begins, track.timescale, TIMESCALE);
+    let ends = rescale(track.recorded.end, track.timescale, TIMESCALE);
     let shown = (ends - begins.max(movie.start)).max(0).unsigned_abs();
     let first = track.chunks.first().map_or(0, |chunk| chunk.at);
     // Media time counts from the first sample's decode time; what is presented first may lie after it (frames in
     // another order), and priming lies before the movie's beginning.
-    let skipped = (track.time.start - first) + rescale((movie.start - begins).max(0), TIMESCALE, track.timescale);
+    let skipped = (track.begins - first) + rescale((movie.start - begins).max(0), TIMESCALE, track.timescale);
     let delay = (begins - movie.start).max(0).unsigned_abs();
     let edit = |segment_duration, media_time| ElstEntry { segment_duration, media_time, media_rate: 1.into() };
     let entries = if delay > 0 { vec![edit(delay, None)] } else { Vec::new() };
@@ -141,7 +145,7 @@ fn trak(
     trak.edts = Some(Edts { elst: Some(Elst { entries }) });
     trak.mdia.mdhd.creation_time = created;
     trak.mdia.mdhd.modification_time = created;
-    trak.mdia.mdhd.duration = (track.time.end - first).max(0).unsigned_abs();
+    trak.mdia.mdhd.duration = (track.recorded.end - first).max(0).unsigned_abs();
     trak.mdia.minf.stbl = stbl(track, offsets, large);
     trak
 }

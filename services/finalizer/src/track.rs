@@ -67,8 +67,10 @@ pub(crate) struct Track<'a> {
     pub(crate) chunks: Vec<Chunk>,
     /// Where nothing is shown, on the common line.
     pub(crate) holes: Vec<Range<i64>>,
-    /// From the beginning of what is shown to its end, on the common line.
-    pub(crate) time: Range<i64>,
+    /// From the beginning of what was recorded to its end, on the common line.
+    pub(crate) recorded: Range<i64>,
+    /// Where the first chunk is shown: earlier than what was recorded where silence fills it.
+    pub(crate) begins: i64,
 }
 
 impl<'a> Unit<'a> {
@@ -107,7 +109,8 @@ impl<'a> Track<'a> {
             entries: Vec::new(),
             chunks: Vec::new(),
             holes: holes(&pieces, slack(timescale)),
-            time: 0..0,
+            recorded: 0..0,
+            begins: 0,
         };
         for piece in pieces {
             track.append(piece.stored, piece.fresh, piece.time.end);
@@ -116,7 +119,8 @@ impl<'a> Track<'a> {
         let Of::Unit(unit, samples) = &first.of else { return None };
         // Frames that are decoded in another order are all shown this much later than they are decoded.
         let delay = i64::from(lane.units[*unit].samples()[samples.start].shift);
-        track.time = first.at + delay..track.end(last) + delay;
+        track.recorded = first.at + delay..track.end(last) + delay;
+        track.begins = track.recorded.start;
         for hole in &mut track.holes {
             *hole = hole.start + delay..hole.end + delay;
         }
@@ -155,6 +159,17 @@ impl<'a> Track<'a> {
         let rest = at - self.end(&self.chunks[last]);
         let lasts = i64::from(self.chunks[last].last) + rest;
         self.chunks[last].last = u32::try_from(lasts.max(1)).unwrap_or(u32::MAX);
+    }
+
+    /// Begins with silence at `at`, or less than a frame after it, where sound is missing at the beginning.
+    pub(crate) fn begin_at(&mut self, at: i64) {
+        let Some(first) = self.chunks.first() else { return };
+        let silent = u32::try_from((self.begins - at) / i64::from(silence::FRAME)).unwrap_or(0);
+        let Some(frame) = self.silent_frame(first.entry).filter(|_| silent > 0) else { return };
+        let lasts = i64::from(silent) * i64::from(silence::FRAME);
+        let (at, entry) = (first.at - lasts, first.entry);
+        self.chunks.insert(0, Chunk { of: Of::Silence(silent, frame), at, last: silence::FRAME, entry });
+        self.begins -= lasts;
     }
 
     /// A frame of silence for this entry, if it is AAC-LC whose frames are as long as its clock says.

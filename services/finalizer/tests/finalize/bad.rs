@@ -5,7 +5,7 @@ use finalizer::Outcome;
 use media::Rendition;
 use storage::{Bucket, Writer};
 
-use crate::film::{CYCLE, Film, Style, beeps, flashes, pictures};
+use crate::film::{CYCLE, Film, Style, beeps, ffmpeg, flashes, pictures};
 use crate::studio::Studio;
 
 fn whys(manifest: &storage::Manifest) -> Vec<(u64, u64, &str)> {
@@ -71,6 +71,23 @@ async fn missing_empty_and_foreign_segments_are_named() {
     assert!((shown[0].at - 6.4).abs() < 0.002, "the picture begins when it does: {}", shown[0].at);
     let heard = beeps(&file);
     assert!(heard.iter().all(|at| (at - at.round()).abs() < 0.04), "{heard:?}");
+}
+
+#[tokio::test]
+async fn sound_that_is_lost_at_the_beginning_is_silence() {
+    let studio = Studio::open().await;
+    studio.record(1, &Film::shoot(0, 240, Style::Live), Vec::new()).await;
+    studio.end(1).await;
+    studio.flip(&studio.path.segment(1, &Rendition::audio(), 0)).await;
+    studio.finalize().await;
+    assert_eq!(whys(&studio.manifest().await), [(0, 32, "audio: segment 0 of epoch 1 differs from its receipt")]);
+    let file = studio.open_final().await;
+    // Decoded packet by packet, with no word of when each is to be heard.
+    let raw = ffmpeg(&["-i", file.to_str().unwrap(), "-map", "0:a", "-ac", "1", "-f", "s16le", "-"]).run();
+    let sound: Vec<i16> = raw.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+    assert!(sound[..48_000 * 3].iter().all(|s| s.abs() < 8));
+    let first = sound.iter().position(|s| s.abs() > 4000).unwrap() as f64 / 48_000.0;
+    assert!((first - 4.0).abs() < 0.05, "the beep of second 4 is heard at {first}");
 }
 
 #[tokio::test]
