@@ -68,8 +68,13 @@ impl News {
             if let Some(found) = all.iter().find(|(_, event)| event.body.kind() == kind) {
                 return Ok(Some(found.clone()));
             }
-            match all.iter().find_map(|(_, e)| if let Body::RecordingFailed(f) = &e.body { Some(f) } else { None }) {
-                Some(failed) => bail!("the recording failed: {}", failed.reason),
+            let failed = all.iter().find_map(|(_, event)| match &event.body {
+                Body::RecordingFailed(failed) => Some(("recording", &failed.reason)),
+                Body::TranscriptFailed(failed) => Some(("transcript", &failed.reason)),
+                _ => None,
+            });
+            match failed {
+                Some((what, reason)) => bail!("the {what} failed: {reason}"),
                 None => Ok(None),
             }
         })

@@ -42,7 +42,7 @@ impl Portal {
     /// # Errors
     /// When the portal refuses.
     pub async fn film(&self, recording: RecordingId) -> anyhow::Result<Vec<u8>> {
-        let url = format!("{}/recordings/{recording}/film.mp4", self.url);
+        let url = format!("{}/recordings/{recording}/video.mp4", self.url);
         let answer = self.client.get(&url).bearer_auth(&self.token).send().await?;
         ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
         Ok(answer.bytes().await?.to_vec())

@@ -27,6 +27,8 @@ slots = 2
 canvas = { width = 640, height = 360, fps = 30 }
 preset = "superfast"
 video_kbps = 700
+[transcriber]
+test_model = true
 [transcriber.models.en]
 "#;
 
@@ -181,13 +183,13 @@ pub struct Ready {
 }
 
 impl Meeting {
-    /// Waits until the recording has started; returns when that was.
+    /// Waits until the recording has started; returns when that was announced.
     ///
     /// # Errors
     /// When it fails or never starts.
     pub async fn started(&self) -> anyhow::Result<SystemTime> {
-        self.news.started(Duration::from_secs(60)).await?;
-        Ok(SystemTime::now())
+        let (at, _) = self.news.started(Duration::from_secs(60)).await?;
+        Ok(SystemTime::now() - at.elapsed())
     }
 
     /// Destroys the room and waits until its recording is ready.

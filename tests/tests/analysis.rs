@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::analysis::{Beats, Film, Sound, beats, jumps, percentile, probe};
-use e2e::participants::signal::{Picture, Rgb};
+use e2e::participants::signal::Picture;
 use e2e::participants::{Person, cast};
 
 const SECONDS: u32 = 6;
@@ -123,7 +123,7 @@ fn a_missing_second_of_sound_is_a_missing_beep() {
 fn a_slide_tells_the_time_wherever_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let wall = std::time::Duration::from_millis(123_456_700);
-    let slide = Picture::slide(Rgb(90, 40, 120), wall, 640, 360);
+    let slide = Picture::slide(wall, 640, 360);
     std::fs::write(folder.path().join("slide.yuv"), &slide.bytes).unwrap();
     let out = Command::new("ffmpeg")
         .current_dir(folder.path())

@@ -1,9 +1,9 @@
 //! Flash and beep once a second, per participant: how many were recorded, and how far apart.
 
-use super::film::{Film, Frame};
+use super::film::{Film, Frame, HEIGHT, NEAR, WIDTH};
 use super::sound::Sound;
 use crate::participants::Person;
-use crate::participants::signal::Rgb;
+use crate::participants::signal::{BEAT, Rgb};
 
 /// A tile smaller than this many points of the small picture is not judged.
 const TILE: usize = 60;
@@ -38,43 +38,69 @@ impl Beats {
     }
 }
 
-/// Times at which the tile of `colour` turns white. The tile is found anew for each second, so a layout may change.
+/// Times at which the tile of `colour` turns white.
+///
+/// Where the tile is tell the pictures shortly before, or, when the layout changes in that very moment, those shortly
+/// after the flash.
 fn flashes(film: &Film, colour: Rgb) -> Vec<f64> {
-    let end = film.frames.last().map_or(0.0, |f| f.at);
+    let worn: Vec<Points> = film.frames.iter().map(|f| Points::of(f, |c| c.distance(colour) < NEAR)).collect();
+    let bright: Vec<Points> = film.frames.iter().map(|f| Points::of(f, white)).collect();
+    let place = |from: f64, to: f64| {
+        let first = film.frames.partition_point(|f| f.at < from);
+        let last = film.frames.partition_point(|f| f.at < to);
+        Points::common(worn.get(first..last).unwrap_or_default())
+    };
     let mut found: Vec<f64> = Vec::new();
-    let mut second = 0.0;
-    while second <= end {
-        // The picture before the first tells whether a flash was already on.
-        let frames = film.between(second - 0.05, second + 1.0);
-        let tile = tile(film.between(second, second + 1.0), colour);
-        if tile.len() >= TILE {
-            for pair in frames.windows(2) {
-                let fresh = found.last().is_none_or(|last| pair[1].at - last > 0.3);
-                if fresh && !white(&pair[0], &tile) && white(&pair[1], &tile) {
-                    found.push(pair[1].at);
-                }
-            }
+    for n in 1..film.frames.len() {
+        let fresh = bright[n].without(&bright[n - 1]);
+        let at = film.frames[n].at;
+        if fresh.count() < TILE * 6 / 10 || found.last().is_some_and(|last| at - last < 0.3) {
+            continue;
         }
-        second += 1.0;
+        let tiles = [place(at - 0.35, at - 0.01), place(at + BEAT.as_secs_f64() + 0.1, at + 0.55)];
+        if tiles.iter().any(|tile| tile.count() >= TILE && fresh.within(tile).count() * 10 > tile.count() * 6) {
+            found.push(at);
+        }
     }
     found
 }
 
-/// The points that bear `colour` in at least two fifths of `frames`.
-fn tile(frames: &[Frame], colour: Rgb) -> Vec<usize> {
-    let mut counts = vec![0_usize; super::film::WIDTH * super::film::HEIGHT];
-    for frame in frames {
-        frame.near(colour).for_each(|i| counts[i] += 1);
-    }
-    let enough = (frames.len() * 2).div_ceil(5).max(1);
-    (0..counts.len()).filter(|i| counts[*i] >= enough).collect()
+/// Bright and without colour.
+fn white(Rgb(r, g, b): Rgb) -> bool {
+    r.min(g).min(b) > 190
 }
 
-/// Whether most of the tile is bright and without colour.
-fn white(frame: &Frame, tile: &[usize]) -> bool {
-    let white = |i: &&usize| {
-        let Rgb(r, g, b) = frame.index(**i);
-        r.min(g).min(b) > 190
-    };
-    tile.iter().filter(white).count() * 10 > tile.len() * 6
+/// A set of points of a picture, a bit each.
+#[derive(Debug, Clone)]
+struct Points([u64; WORDS]);
+
+const WORDS: usize = (WIDTH * HEIGHT).div_ceil(64);
+
+impl Points {
+    fn of(frame: &Frame, belongs: impl Fn(Rgb) -> bool) -> Self {
+        let mut points = Self([0; WORDS]);
+        for i in (0..WIDTH * HEIGHT).filter(|i| belongs(frame.index(*i))) {
+            points.0[i / 64] |= 1 << (i % 64);
+        }
+        points
+    }
+
+    /// What is in all of them; nothing when there are none.
+    fn common(all: &[Self]) -> Self {
+        let mut rest = all.iter();
+        let first = rest.next().cloned().unwrap_or(Self([0; WORDS]));
+        rest.fold(first, |common, next| common.within(next))
+    }
+
+    fn within(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|n| self.0[n] & other.0[n]))
+    }
+
+    fn without(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|n| self.0[n] & !other.0[n]))
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
 }

@@ -12,7 +12,7 @@ use crate::participants::signal::{self, CODE_BITS, PAPER, Rgb};
 pub const WIDTH: usize = 160;
 pub const HEIGHT: usize = 90;
 /// Encoding, chroma subsampling and scaling move a flat colour by less than this.
-const NEAR: u32 = 75;
+pub(super) const NEAR: u32 = 75;
 
 /// One decoded picture.
 #[derive(Debug, Clone)]
@@ -54,12 +54,6 @@ impl Frame {
         }
     }
 
-    /// The points near `colour`, as indexes for [`Frame::index`].
-    pub(super) fn near(&self, colour: Rgb) -> impl Iterator<Item = usize> {
-        let near = move |i: &usize| self.index(*i).distance(colour) < NEAR;
-        (0..WIDTH * HEIGHT).filter(near)
-    }
-
     pub(super) fn index(&self, i: usize) -> Rgb {
         self.point(i % WIDTH, i / WIDTH)
     }
@@ -67,7 +61,7 @@ impl Frame {
     /// Where `colour` stands; none when fewer than 20 points bear it.
     pub fn find(&self, colour: Rgb) -> Option<Area> {
         let mut area = Area { x0: WIDTH, x1: 0, y0: HEIGHT, y1: 0, points: 0 };
-        for i in self.near(colour) {
+        for i in (0..WIDTH * HEIGHT).filter(|i| self.index(*i).distance(colour) < NEAR) {
             let (x, y) = (i % WIDTH, i / WIDTH);
             area.x0 = area.x0.min(x);
             area.x1 = area.x1.max(x + 1);

@@ -96,7 +96,7 @@ function draw(canvas, title) {
   const tenths = Math.floor(Date.now() / 100) % 65536;
   const check = ((tenths * 0x9d) ^ (tenths >> 8) ^ 0x5a) & 0xff;
   const code = tenths * 256 + check;
-  c.fillStyle = "rgb(250 240 190)";
+  c.fillStyle = "rgb(235 215 150)";
   c.fillRect(0, 0, w, h);
   c.fillStyle = "rgb(90 40 120)";
   c.fillRect(0.05 * w, 0.06 * h, 0.9 * w, 0.16 * h);

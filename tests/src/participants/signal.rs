@@ -10,8 +10,10 @@ pub struct Rgb(pub u8, pub u8, pub u8);
 
 pub const WHITE: Rgb = Rgb(255, 255, 255);
 const BLACK: Rgb = Rgb(0, 0, 0);
-/// The paper of a slide: found by its colour, so nobody else may wear it.
-pub const PAPER: Rgb = Rgb(250, 240, 190);
+/// The paper of a slide: found by its colour, so nobody else may wear it, and well apart from a flash.
+pub const PAPER: Rgb = Rgb(235, 215, 150);
+/// The bar under a slide's title; nobody wears this either.
+const BAR: Rgb = Rgb(90, 40, 120);
 /// Flash and beep last this long from the beginning of each second.
 pub const BEAT: Duration = Duration::from_millis(100);
 /// Audio in all test signals, in Hz, mono.
@@ -120,10 +122,10 @@ impl Picture {
         }
     }
 
-    /// A slide: paper, a bar of `accent` at its top, and the time code of `wall` near its foot.
-    pub fn slide(accent: Rgb, wall: Duration, width: usize, height: usize) -> Self {
+    /// A slide: paper, a bar at its top, and the time code of `wall` near its foot.
+    pub fn slide(wall: Duration, width: usize, height: usize) -> Self {
         let mut slide = Self::of(PAPER, width, height);
-        slide.paint([0.05, 0.95, 0.06, 0.22], accent);
+        slide.paint([0.05, 0.95, 0.06, 0.22], BAR);
         let code = encode(wall);
         for bit in 0..CODE_BITS {
             let colour = if code >> (CODE_BITS - 1 - bit) & 1 == 1 { WHITE } else { BLACK };

@@ -43,8 +43,9 @@ fn who_leaves_and_rejoins_is_gone_in_between_and_back_afterwards() {
         let [stays, leaves, ..] = cast();
         let meeting = stage.meeting(&lecture("leaving")).await?;
         let constant = stage.join(&meeting.room, &stays, &Media::default()).await?;
-        let once = stage.join(&meeting.room, &leaves, &Media::default()).await?;
         let started = meeting.started().await?;
+        let once = stage.join(&meeting.room, &leaves, &Media::default()).await?;
+        let came = SystemTime::now();
         passes(6).await;
         let left = SystemTime::now();
         once.leave()?;
@@ -59,7 +60,7 @@ fn who_leaves_and_rejoins_is_gone_in_between_and_back_afterwards() {
 
         let film = Recorded::open(stage, ready, started, &stays)?;
         film.present(&stays, started, ended)?;
-        film.present(&leaves, started, left)?;
+        film.present(&leaves, came, left)?;
         film.absent(&leaves, left, returns)?;
         film.present(&leaves, back, ended)
     });

@@ -30,13 +30,22 @@ struct Args {
 /// Marks a work folder as ours to empty.
 const MARK: &str = ".lectern-demo";
 
-fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match demo(&Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let stop = chassis::shutdown::token()?;
         tokio::select! {
-            passed = run(&args) => passed,
+            passed = run(args) => passed,
             // What was started is dropped with the other branch, and stops.
             () = stop.cancelled() => Ok(ExitCode::from(130)),
         }

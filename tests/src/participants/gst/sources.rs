@@ -74,7 +74,7 @@ pub(super) fn camera(options: &Options, shared: &Shared, time: &Time, source: &g
             continue;
         }
         let bytes = match &options.slides {
-            Some(_) => Picture::slide(options.colour, wall, width, height).bytes,
+            Some(_) => Picture::slide(wall, width, height).bytes,
             None if signal::on(wall) => bright.bytes.clone(),
             None => dark.bytes.clone(),
         };
