@@ -73,7 +73,8 @@ impl Launch for Players {
 pub(crate) struct Player {
     commands: DuplexStream,
     reports: DuplexStream,
-    join: u32,
+    /// The attempt that is spoken of.
+    pub(crate) join: u32,
 }
 
 impl Player {

@@ -254,11 +254,13 @@ async fn nothing_of_an_earlier_attempt_is_believed() {
     let Some(Command::Join { number, .. }) = child.next().await else { panic!("not joined again") };
     assert_eq!(number, 2);
     child.arrive().await; // Still as the first attempt.
-    recording.room.send(Room::Ended).await.unwrap();
+    child.join = number;
+    child.see(Seen::Lost(Loss::Refused("there is no such room".into()))).await;
+    // No "start" in between: nobody was heard of.
     child.expect(&["leave", "end"]).await;
     drop(child);
     recording.ends().await;
-    assert_eq!(house.record_of(&recording.path).await.phase, Phase::Empty);
+    assert_eq!(house.told(), ["recording.failed"]);
 }
 
 #[tokio::test]
