@@ -71,7 +71,12 @@ pub(crate) async fn tell(work: &Path, seconds: u64) -> anyhow::Result<(Stage, To
     println!("            watch    {watch}");
     println!("            archive  {}", stage.lectern.portal()?.entrance());
 
-    let (spoken, rest) = tokio::join!(speak(&talking, &sentences, end), async {
+    let lecture = async {
+        // A lecturer waits for the sign before the first word.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        speak(&talking, &sentences, end).await
+    };
+    let (spoken, rest) = tokio::join!(lecture, async {
         let media = Media { codec: "h264", ..Media::default() };
         let quiet = stage.join(&meeting.room, &listener, &media).await?;
         let quiet_from = SystemTime::now();
@@ -89,6 +94,7 @@ pub(crate) async fn tell(work: &Path, seconds: u64) -> anyhow::Result<(Stage, To
     let (quiet, quiet_from, slides, browser, browser_from, viewer, live_scan) = rest?;
     let spoken = spoken?;
     tokio::time::sleep_until(end.into()).await;
+    viewer.screenshot(&stage.opened().join("watch.png")).await?;
 
     let room_s = started.elapsed()?.as_secs_f64();
     let ended = SystemTime::now();
