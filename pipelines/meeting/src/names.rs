@@ -25,6 +25,18 @@ const POINTS: usize = 16;
 /// where it stands between two characters beyond ASCII, as in emoji and Persian. Cleaning a clean name changes nothing.
 #[must_use]
 pub fn clean_name(name: &str) -> String {
+    let mut shown = once(name);
+    // Taking something away can bring together what then composes or no longer joins. Each round takes more away.
+    loop {
+        let again = once(&shown);
+        if again == shown {
+            return shown;
+        }
+        shown = again;
+    }
+}
+
+fn once(name: &str) -> String {
     let visible: Vec<char> = name
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c })

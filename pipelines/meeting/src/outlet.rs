@@ -70,16 +70,13 @@ impl Outlet {
 
     /// Frames go to `sink` from the next key frame on.
     pub fn route(&self, sink: FrameSink) {
-        let (old, source) = {
+        let old = {
             let mut state = self.state();
             state.want_key(self.codec);
-            (state.sink.replace(sink), state.source.upgrade())
+            state.sink.replace(sink)
         };
-        // Not under the lock: either may call back into GStreamer.
+        // Not under the lock: it may call back into GStreamer.
         drop(old);
-        if self.codec.kind() == Kind::Video {
-            source.as_ref().map(ask_for_key);
-        }
     }
 
     /// Nobody takes the frames any more.
@@ -100,21 +97,27 @@ impl Outlet {
         self.state().sink.is_some()
     }
 
-    /// A packet of this track has arrived. Called for each, on a streaming thread.
-    pub(crate) fn heard_now(&self) {
+    /// A packet of this track has arrived; `gap` when some before it never did: until the next key frame, what comes
+    /// shows what never was. Returns the pad to ask for a key frame, when it is time to. Called for each packet, on a
+    /// streaming thread, and not for each frame: a parser lets no frame pass before its first key frame.
+    pub(crate) fn packet(&self, gap: bool) -> Option<gstreamer::Pad> {
         let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard.store(since.max(1), Ordering::Relaxed);
         if self.quiet.load(Ordering::Relaxed) && self.quiet.swap(false, Ordering::Relaxed) {
             // Nobody listens: the room is being left.
             let _ = self.awake.send(self.track.clone());
         }
-    }
-
-    /// Packets are missing: until the next key frame, what comes shows what never was.
-    pub(crate) fn lost_some(&self) {
         let mut state = self.state();
-        if matches!(state.key, Key::Had) {
+        if gap && matches!(state.key, Key::Had) {
             state.want_key(self.codec);
+        }
+        match state.key {
+            Key::Wanted { ask_at, patience } if state.sink.is_some() && ask_at <= Instant::now() => {
+                let patience_next = (patience * 2).min(LAST_PATIENCE);
+                state.key = Key::Wanted { ask_at: Instant::now() + patience, patience: patience_next };
+                state.source.upgrade()
+            }
+            Key::Wanted { .. } | Key::Had => None,
         }
     }
 
@@ -129,26 +132,15 @@ impl Outlet {
         self.quiet.store(true, Ordering::Relaxed);
     }
 
-    /// Hands `frame` on, or drops it: with nobody there, and before the first key frame. Returns the pad to ask for a
-    /// key frame, when it is time to. Called on a streaming thread.
-    pub(crate) fn deliver(&self, frame: Frame) -> Option<gstreamer::Pad> {
+    /// Hands `frame` on, or drops it: with nobody there, and before the first key frame. Called on a streaming thread.
+    pub(crate) fn deliver(&self, frame: Frame) {
         let mut state = self.state();
-        state.sink.as_ref()?;
         if frame.keyframe {
             state.key = Key::Had;
         }
-        if let Key::Wanted { ask_at, patience } = state.key {
-            let now = Instant::now();
-            if now < ask_at {
-                return None;
-            }
-            state.key = Key::Wanted { ask_at: now + patience, patience: (patience * 2).min(LAST_PATIENCE) };
-            return state.source.upgrade();
-        }
-        if let Some(sink) = &mut state.sink {
+        if let (Key::Had, Some(sink)) = (state.key, &mut state.sink) {
             sink(frame);
         }
-        None
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -172,9 +164,10 @@ impl fmt::Debug for Outlet {
     }
 }
 
-/// Asks whoever sends into `source` for a key frame: becomes an RTCP PLI (RFC 4585 §6.3.1).
+/// Asks whoever sends into `source` for a key frame: becomes an RTCP PLI (RFC 4585 §6.3.1). With all headers it would
+/// become a FIR, which is for those who join and is ignored when it repeats itself.
 pub(crate) fn ask_for_key(source: &gstreamer::Pad) {
-    source.send_event(gstreamer_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build());
+    source.send_event(gstreamer_video::UpstreamForceKeyUnitEvent::builder().all_headers(false).build());
 }
 
 #[cfg(test)]
@@ -212,7 +205,7 @@ mod tests {
         for (pts, key) in [(5, false), (6, true)] {
             outlet.deliver(frame(pts, key));
         }
-        outlet.lost_some();
+        outlet.packet(true);
         for (pts, key) in [(61, false), (62, true)] {
             outlet.deliver(frame(pts, key));
         }
@@ -233,8 +226,9 @@ mod tests {
         let outlet = Outlet::new(TrackId("t".into()), Codec::H264, mpsc::unbounded_channel().0);
         let pad = gstreamer::Pad::new(gstreamer::PadDirection::Src);
         outlet.source_is(&pad);
+        assert!(outlet.packet(false).is_none(), "asked for nobody");
         outlet.route(collector().0);
-        let askings = (0..100).filter(|&pts| outlet.deliver(frame(pts, false)).is_some()).count();
+        let askings = (0..100).filter(|_| outlet.packet(false).is_some()).count();
         assert_eq!(askings, 1);
     }
 
@@ -248,8 +242,8 @@ mod tests {
         assert_eq!(seen.lock().unwrap().len(), 1);
         assert!(!outlet.silence().1);
         outlet.watch();
-        outlet.heard_now();
-        outlet.heard_now();
+        outlet.packet(false);
+        outlet.packet(false);
         assert!(outlet.silence().1);
         assert_eq!(woken.try_recv().unwrap().0, "t");
         assert!(woken.try_recv().is_err());

@@ -10,7 +10,7 @@
 //! * Its answer to an ICE restart keeps old credentials: a broken peer is replaced, never repaired.
 //!
 //! No STUN or TURN server is ever asked: an SFU has addresses of its own, and a recorder that asks strangers for its
-//! own tells them about the meeting.
+//! own tells them about the meeting. No router is asked by UPnP either.
 
 mod branch;
 pub mod fingerprint;
@@ -136,6 +136,7 @@ impl RecvPeer {
         let webrtc = branch::make("webrtcbin")?;
         webrtc.set_property("bundle-policy", WebRTCBundlePolicy::MaxBundle);
         webrtc.set_property("latency", JITTER);
+        keep_quiet(&webrtc);
         pipeline.gst().add(&webrtc).map_err(|_| PeerError::Graph("add webrtcbin"))?;
         let (tell, signals) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { lines: Mutex::default(), branches: AtomicU64::new(0), tell });
@@ -237,6 +238,17 @@ impl RecvPeer {
             Some(error) => Err(PeerError::Refused { what, why: error.to_string() }),
             None => Ok(reply),
         }
+    }
+}
+
+/// libnice asks the network for UPnP routers unless told not to.
+fn keep_quiet(webrtc: &gstreamer::Element) {
+    let ice = webrtc.property::<Option<glib::Object>>("ice-agent");
+    // A later webrtcbin may bring an agent of its own kind.
+    let agent =
+        ice.filter(|ice| ice.has_property("agent")).and_then(|ice| ice.property::<Option<glib::Object>>("agent"));
+    if let Some(agent) = agent.filter(|agent| agent.has_property("upnp")) {
+        agent.set_property("upnp", false);
     }
 }
 
@@ -353,8 +365,8 @@ impl Line {
 }
 
 fn remote_certificate(transceiver: &WebRTCRTPTransceiver) -> Option<String> {
-    let receiver = transceiver.property::<Option<gstreamer::glib::Object>>("receiver")?;
-    let transport = receiver.property::<Option<gstreamer::glib::Object>>("transport")?;
+    let receiver = transceiver.property::<Option<glib::Object>>("receiver")?;
+    let transport = receiver.property::<Option<glib::Object>>("transport")?;
     transport.property::<Option<String>>("remote-certificate")
 }
 
@@ -369,11 +381,8 @@ impl Carrier {
 
 impl Receiver for Carrier {
     fn packet(&self, gap: bool) {
-        if let Some(outlet) = self.outlet() {
-            outlet.heard_now();
-            if gap {
-                outlet.lost_some();
-            }
+        if let Some(source) = self.outlet().and_then(|outlet| outlet.packet(gap)) {
+            ask_for_key(&source);
         }
     }
 
@@ -382,8 +391,8 @@ impl Receiver for Carrier {
     }
 
     fn frame(&self, frame: Frame) {
-        if let Some(source) = self.outlet().and_then(|outlet| outlet.deliver(frame)) {
-            ask_for_key(&source);
+        if let Some(outlet) = self.outlet() {
+            outlet.deliver(frame);
         }
     }
 

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -12,7 +13,7 @@ use gstreamer::prelude::*;
 use gstreamer_sdp::SDPMessage;
 use gstreamer_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, http::HeaderValue};
@@ -39,6 +40,7 @@ pub(crate) struct Guest {
     /// The feed id that Janus has given.
     pub(crate) id: Value,
     pipeline: Option<gstreamer::Pipeline>,
+    hung_up: Arc<Notify>,
 }
 
 impl Guest {
@@ -48,9 +50,10 @@ impl Guest {
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("janus-protocol"));
         let (socket, _) = tokio_tungstenite::connect_async(request).await.expect("janus takes guests");
         let (orders, taken) = mpsc::unbounded_channel();
-        let task = AbortOnDropHandle::new(tokio::spawn(serve(socket, taken)));
+        let hung_up = Arc::new(Notify::new());
+        let task = AbortOnDropHandle::new(tokio::spawn(serve(socket, taken, Arc::clone(&hung_up))));
         let room = room.into();
-        let mut guest = Self { orders, _socket: task, room: room.clone(), id: Value::Null, pipeline: None };
+        let mut guest = Self { orders, _socket: task, room: room.clone(), id: Value::Null, pipeline: None, hung_up };
         guest.ask(json!({"janus": "create"})).await;
         guest.ask(json!({"janus": "attach", "plugin": "janus.plugin.videoroom"})).await;
         let mut join = json!({"request": "join", "ptype": "publisher", "room": room, "display": name});
@@ -143,6 +146,8 @@ impl Guest {
     /// Ends publishing but stays in the room.
     pub(crate) async fn unpublish(&mut self) {
         self.request(json!({"request": "unpublish"})).await;
+        // Until then Janus would take a new offer for one of the old connection.
+        timeout(PATIENCE, self.hung_up.notified()).await.expect("janus hangs up on who unpublishes");
         self.stop();
     }
 
@@ -180,9 +185,10 @@ impl Drop for Guest {
     }
 }
 
+type Orders = mpsc::UnboundedReceiver<(Value, Option<oneshot::Sender<Value>>)>;
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn serve(mut socket: Socket, mut orders: mpsc::UnboundedReceiver<(Value, Option<oneshot::Sender<Value>>)>) {
+async fn serve(mut socket: Socket, mut orders: Orders, hung_up: Arc<Notify>) {
     let (mut session, mut handle) = (Value::Null, Value::Null);
     let mut waiting: HashMap<String, (String, oneshot::Sender<Value>)> = HashMap::new();
     let mut count = 0;
@@ -211,6 +217,9 @@ async fn serve(mut socket: Socket, mut orders: mpsc::UnboundedReceiver<(Value, O
                 let Some(Ok(message)) = message else { return };
                 let Message::Text(text) = message else { continue };
                 let reply: Value = serde_json::from_str(&text).expect("janus sends JSON");
+                if reply["janus"] == "hangup" {
+                    hung_up.notify_one();
+                }
                 let Some(transaction) = reply["transaction"].as_str() else { continue };
                 if reply["janus"] == "ack" {
                     continue;
@@ -240,28 +249,30 @@ pub(crate) fn sender(signals: &[Signal]) -> (gstreamer::Pipeline, gstreamer::Ele
         stamp(pipeline.upcast_ref(), at, *signal);
     }
     let webrtc = pipeline.by_name("webrtc").expect("a webrtcbin");
+    no_upnp(&webrtc);
     (pipeline, webrtc)
 }
 
 /// From a source to RTP, as text for a parser of pipelines.
 fn chain(at: usize, signal: Signal) -> String {
+    let ssrc = 1111 * (at + 1);
     match signal {
         Signal::Vp8(colour) => format!(
             "{} ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=100000 target-bitrate=300000 ! valve name=valve{at} \
-             ! rtpvp8pay pt=96 picture-id-mode=15-bit ! capsfilter caps=application/x-rtp,media=video,encoding-name=VP8,payload=96",
+             ! rtpvp8pay ssrc={ssrc} pt=96 picture-id-mode=15-bit ! capsfilter caps=application/x-rtp,media=video,encoding-name=VP8,payload=96",
             picture(at, colour)
         ),
         Signal::H264(colour) => format!(
             "{} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=100000 bitrate=300 \
              ! video/x-h264,profile=constrained-baseline ! valve name=valve{at} \
-             ! rtph264pay pt=102 aggregate-mode=zero-latency config-interval=-1 \
+             ! rtph264pay ssrc={ssrc} pt=102 aggregate-mode=zero-latency config-interval=-1 \
              ! capsfilter caps=application/x-rtp,media=video,encoding-name=H264,payload=102",
             picture(at, colour)
         ),
         Signal::Opus => format!(
             "audiotestsrc name=source{at} is-live=true freq=1000 samplesperbuffer=960 \
              ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! opusenc ! valve name=valve{at} \
-             ! rtpopuspay pt=111 ! capsfilter caps=application/x-rtp,media=audio,encoding-name=OPUS,payload=111"
+             ! rtpopuspay ssrc={ssrc} pt=111 ! capsfilter caps=application/x-rtp,media=audio,encoding-name=OPUS,payload=111"
         ),
     }
 }
@@ -288,6 +299,12 @@ fn stamp(bin: &gstreamer::Bin, at: usize, signal: Signal) {
         }
         gstreamer::PadProbeReturn::Ok
     });
+}
+
+/// libnice looks for routers to open; a test keeps to this machine.
+pub(crate) fn no_upnp(webrtc: &gstreamer::Element) {
+    let ice = webrtc.property::<gstreamer::glib::Object>("ice-agent");
+    ice.property::<gstreamer::glib::Object>("agent").set_property("upnp", false);
 }
 
 fn picture(at: usize, colour: u32) -> String {
