@@ -1,7 +1,7 @@
 //! Cuts sound at its pauses. Decides where somebody may be speaking from energy alone; what is said is not its matter.
 //!
-//! A frame counts as speech when it rises above a noise floor that follows the last half minute, so a fan, a hum or a
-//! steady tone ends up below the bar. A lone click is too short, a pause too short does not cut.
+//! A frame counts as speech when it rises above a noise floor that follows the last half minute, so a fan or a hum ends
+//! up below the bar. A lone click is too short, a beep is too pure, and a short pause does not cut.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -50,8 +50,8 @@ pub struct Cutter {
     /// Samples that may still be needed; the first is sample `first_frame * FRAME` of the whole.
     kept: Vec<f32>,
     first_frame: usize,
-    /// Levels of the kept frames.
-    levels: VecDeque<f32>,
+    /// The kept frames.
+    frames: VecDeque<Frame>,
     /// Frames judged so far.
     now: usize,
     above: usize,
@@ -77,7 +77,7 @@ impl Cutter {
             pass: HighPass::default(),
             kept: Vec::new(),
             first_frame: 0,
-            levels: VecDeque::new(),
+            frames: VecDeque::new(),
             now: 0,
             above: 0,
             below: 0,
@@ -93,8 +93,8 @@ impl Cutter {
         self.kept.extend(samples.iter().map(|s| if s.is_finite() { s.clamp(-1.0, 1.0) } else { 0.0 }));
         while self.kept.len() >= (self.now + 1 - self.first_frame) * FRAME {
             let at = (self.now - self.first_frame) * FRAME;
-            let level = self.pass.level(&self.kept[at..at + FRAME]);
-            self.judge(level);
+            let frame = self.pass.look(&self.kept[at..at + FRAME]);
+            self.judge(frame);
         }
         self.forget();
         std::mem::take(&mut self.out)
@@ -113,10 +113,10 @@ impl Cutter {
         pieces
     }
 
-    fn judge(&mut self, level: f32) {
-        let speech = level > self.floor.bar();
-        self.floor.note(level);
-        self.levels.push_back(level);
+    fn judge(&mut self, frame: Frame) {
+        let speech = frame.level > self.floor.bar();
+        self.floor.note(frame.level);
+        self.frames.push_back(frame);
         self.now += 1;
         (self.above, self.below) = if speech { (self.above + 1, 0) } else { (0, self.below + 1) };
         match self.open {
@@ -144,11 +144,11 @@ impl Cutter {
     }
 
     fn level(&self, frame: usize) -> f32 {
-        self.levels.get(frame - self.first_frame).copied().unwrap_or(f32::MAX)
+        self.frames.get(frame - self.first_frame).map_or(f32::MAX, |frame| frame.level)
     }
 
     fn close(&mut self, span: Range<usize>) {
-        if span.len() < SHORTEST || self.is_steady(&span) {
+        if span.len() < SHORTEST || self.is_steady(&span) || self.is_beep(&span) {
             return;
         }
         if self.spans.first().is_some_and(|first| span.end - first.start > self.longest) {
@@ -162,6 +162,14 @@ impl Cutter {
         levels.sort_by(f32::total_cmp);
         let share = levels.len() / 10;
         levels.len() >= STEADY_FROM && levels[levels.len() - 1 - share] - levels[share] < STEADY
+    }
+
+    fn is_beep(&self, span: &Range<usize>) -> bool {
+        let frames = self.frames.range(span.start - self.first_frame..span.end - self.first_frame);
+        let (pure, loud) = frames.fold((0, 0), |(pure, loud), frame| {
+            (pure + usize::from(frame.loud && frame.pure), loud + usize::from(frame.loud))
+        });
+        pure * 2 >= loud
     }
 
     fn give_out(&mut self, pad: usize) {
@@ -185,7 +193,7 @@ impl Cutter {
         let needed = self.spans.first().map(|s| s.start).or(self.open).unwrap_or(self.now - self.above.min(OPENS));
         let upto = needed.saturating_sub(PAD).max(self.first_frame);
         self.kept.drain(..(upto - self.first_frame) * FRAME);
-        self.levels.drain(..upto - self.first_frame);
+        self.frames.drain(..upto - self.first_frame);
         self.first_frame = upto;
     }
 }
@@ -239,23 +247,45 @@ impl Floor {
     }
 }
 
+/// What is known of 20 ms of sound.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    /// Mean power in dB below full scale.
+    level: f32,
+    /// Can be heard at all.
+    loud: bool,
+    /// One tone and next to nothing else.
+    pure: bool,
+}
+
 /// Takes away what lies below the voice (mains hum, rumble, an offset): one pole at about 100 Hz.
 #[derive(Debug, Default)]
 struct HighPass {
     before: f32,
-    out: f32,
+    /// The last three samples that came out, the newest first.
+    out: [f32; 3],
 }
 
+/// Two samples of a pure tone foretell the third to this share of its power; of a voice, hardly any frame's do
+/// (measured on synthetic voices: 5 % of frames, against 80 % of a beep's after AAC).
+const FORETOLD: f32 = 0.001;
+
 impl HighPass {
-    /// Mean power of a frame in dB below full scale.
-    fn level(&mut self, frame: &[f32]) -> f32 {
-        let mut power = 0.0;
+    fn look(&mut self, frame: &[f32]) -> Frame {
+        // Sums for the best foretelling of a sample from the two before it, by least squares.
+        let ([mut c00, mut c01, mut c02], [mut c11, mut c12, mut c22]) = ([0.0; 3], [0.0; 3]);
         for sample in frame {
-            self.out = 0.96 * (self.out + sample - self.before);
-            self.before = *sample;
-            power += self.out * self.out;
+            let [last, older, _] = self.out;
+            let now = 0.96 * (last + sample - self.before);
+            (self.before, self.out) = (*sample, [now, last, older]);
+            (c00, c01, c02) = (c00 + now * now, c01 + now * last, c02 + now * older);
+            (c11, c12, c22) = (c11 + last * last, c12 + last * older, c22 + older * older);
         }
-        10.0 * (power / frame.len() as f32 + 1e-10).log10()
+        let level = 10.0 * (c00 / frame.len() as f32 + 1e-10).log10();
+        let determinant = c11 * c22 - c12 * c12;
+        let (a, b) = (c01 * c22 - c02 * c12, c02 * c11 - c01 * c12);
+        let surprise = c00 * determinant - a * c01 - b * c02;
+        Frame { level, loud: level > Floor::LOWEST_BAR, pure: surprise <= FORETOLD * c00 * determinant }
     }
 }
 
@@ -349,6 +379,24 @@ mod tests {
         let mut sound = silence(5.0);
         sound[40_000..40_100].fill(0.9);
         assert_eq!(cut(&sound), []);
+    }
+
+    #[test]
+    fn beeps_are_not_speech_and_speech_between_them_is_found() {
+        let beeps = |hz: f32| -> Vec<f32> {
+            let t = |n: usize| n as f32 / 16_000.0;
+            (0..16_000 * 12)
+                .map(|n| if t(n).fract() < 0.1 { 0.3 * (t(n) * hz * std::f32::consts::TAU).sin() } else { 0.0 })
+                .collect()
+        };
+        for hz in [440.0, 1000.0, 3100.0, 7000.0] {
+            assert_eq!(cut(&beeps(hz)), [], "{hz} Hz");
+            let mut sound = beeps(hz);
+            for (n, s) in voice(0.5, 0.2).into_iter().enumerate() {
+                sound[16_000 * 5 + 4800 + n] += s;
+            }
+            assert_eq!(tenths(&cut(&sound)), [(48, 63)], "{hz} Hz");
+        }
     }
 
     proptest! {
