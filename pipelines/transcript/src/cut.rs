@@ -383,11 +383,10 @@ mod tests {
 
     #[test]
     fn beeps_are_not_speech_and_speech_between_them_is_found() {
-        let beeps = |hz: f32| -> Vec<f32> {
-            let t = |n: usize| n as f32 / 16_000.0;
-            (0..16_000 * 12)
-                .map(|n| if t(n).fract() < 0.1 { 0.3 * (t(n) * hz * std::f32::consts::TAU).sin() } else { 0.0 })
-                .collect()
+        let beeps = |hz: f64| -> Vec<f32> {
+            let at = |n: u32| f64::from(n) / 16_000.0;
+            let tone = |t: f64| if t.fract() < 0.1 { 0.3 * (t * hz * std::f64::consts::TAU).sin() } else { 0.0 };
+            (0..16_000 * 12).map(|n| tone(at(n)) as f32).collect()
         };
         for hz in [440.0, 1000.0, 3100.0, 7000.0] {
             assert_eq!(cut(&beeps(hz)), [], "{hz} Hz");
