@@ -17,6 +17,9 @@ use crate::movie::{LayoutError, Movie, rescale};
 use crate::track::{Lane, Track, Unit};
 use crate::write::{Film, write};
 
+/// A call that is under way arrives, and is answered, well within this.
+const OVERDUE: Duration = Duration::from_secs(10 * 60);
+
 /// What became of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -127,6 +130,18 @@ impl Finalizer {
         let manifest = self.manifest(&record, generation, &gathered, &mine, gaps, movie.lasts);
         publish(&self.store, path, &manifest, &self.signing).await?;
         self.settle(path, &record, &etag, &manifest).await
+    }
+
+    /// Recordings that ended a while before `now` and are not ready.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn overdue(&self, now: WallTime) -> Result<Vec<(RecordingPath, Record)>, FinalizeError> {
+        let all = recordings::list(&self.store, None).await?;
+        let forgotten = all
+            .into_iter()
+            .filter(|(_, record, _)| record.phase == Phase::Ended && now.since(record.changed) > OVERDUE);
+        Ok(forgotten.map(|(path, record, _)| (path, record)).collect())
     }
 
     /// The record follows what is published.

@@ -6,14 +6,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use broker::{Broker, Delivery, Work};
 use chassis::Sections;
-use events::{Body, Event, Meta, RecordingFailed, RecordingReady};
+use events::{Body, Event, Meta, Platform, RecordingFailed, RecordingReady, event_id};
 use media::WallTime;
 use serde::Deserialize;
 use storage::manifest::SigningKey;
 use storage::{Identity, Recipients, RecordingPath, Store, recordings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::finalize::{FinalizeError, Finalizer, Outcome};
 
@@ -23,11 +22,13 @@ use crate::finalize::{FinalizeError, Finalizer, Outcome};
 pub struct Config {
     /// Recordings finalized at once.
     pub slots: u16,
+    /// Minutes between two looks for recordings whose call was lost; 0 never looks. A look reads every record.
+    pub steward_minutes: u16,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { slots: 2 }
+        Self { slots: 2, steward_minutes: 15 }
     }
 }
 
@@ -57,6 +58,11 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let mut work = broker.work(Work::Finalize, slots).await?;
     tracing::info!(slots, "finalizer ready");
 
+    let mut steward = JoinSet::new();
+    if config.steward_minutes > 0 {
+        let pause = Duration::from_secs(60 * u64::from(config.steward_minutes));
+        steward.spawn(look_after(Arc::clone(&finalizer), broker.clone(), pause, stop.clone()));
+    }
     let mut running = JoinSet::new();
     loop {
         while running.len() >= usize::from(slots) {
@@ -68,7 +74,52 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
         running.spawn(async move { handle(&finalizer, &broker, delivery, &stop).await });
     }
     while running.join_next().await.is_some() {}
+    while steward.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Finalizes what ended and was never finalized: its call was lost, or parked while something was broken.
+async fn look_after(finalizer: Arc<Finalizer>, broker: Broker, pause: Duration, stop: CancellationToken) {
+    loop {
+        match finalizer.overdue(WallTime::from_system(SystemTime::now())).await {
+            Err(error) => tracing::warn!(error = %chain(&error), "could not look for forgotten recordings"),
+            Ok(overdue) => {
+                for (path, record) in overdue {
+                    if stop.is_cancelled() {
+                        return;
+                    }
+                    tracing::info!(recording = %path.recording, "nobody called for this recording; finalizing it");
+                    if let Err(error) = forgotten(&finalizer, &broker, &path, &record).await {
+                        tracing::warn!(recording = %path.recording, error = %format!("{error:#}"), "cannot finalize");
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn forgotten(
+    finalizer: &Finalizer,
+    broker: &Broker,
+    path: &RecordingPath,
+    record: &claim::Record,
+) -> anyhow::Result<()> {
+    let outcome = finalizer.finalize(path).await?;
+    let cause = Meta {
+        id: String::new(),
+        // There is one platform; a second one will have the record name it.
+        platform: Platform::Janus,
+        instance: record.instance.clone(),
+        tenant: record.tenant.clone(),
+        room: record.room.clone(),
+        session: record.session.clone(),
+        time: String::new(),
+    };
+    Ok(announce(broker, &cause, record, &outcome).await?)
 }
 
 impl Finalizer {
@@ -151,11 +202,10 @@ async fn patiently(
 
 async fn once(finalizer: &Finalizer, recording: events::RecordingId) -> Result<Option<Found>, FinalizeError> {
     let Some((path, record, _)) = recordings::find(&finalizer.store, recording).await? else { return Ok(None) };
-    let path: RecordingPath = path;
     Ok(Some((finalizer.finalize(&path).await?, record)))
 }
 
-/// Says what became of the recording. Its id is derived, so that consumers drop what they heard before.
+/// Says what became of the recording. The id is derived, so that consumers drop what they heard before.
 async fn announce(
     broker: &Broker,
     cause: &Meta,
@@ -163,30 +213,26 @@ async fn announce(
     outcome: &Outcome,
 ) -> Result<(), broker::Error> {
     let recording = record.recording;
-    let (body, of) = match outcome {
-        Outcome::Ready { generation, complete, duration, .. } => (
-            Body::RecordingReady(RecordingReady {
+    let failed = |reason: &str| {
+        Body::RecordingFailed(RecordingFailed { recording, reason: reason.to_owned(), retryable: false })
+    };
+    let (body, generation) = match outcome {
+        Outcome::Ready { generation, complete, duration, .. } => {
+            let ready = RecordingReady {
                 recording,
                 generation: *generation,
                 duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
                 language: record.language.clone(),
                 complete: *complete,
-            }),
-            *generation,
-        ),
-        Outcome::Empty => {
-            (Body::RecordingFailed(RecordingFailed { recording, reason: "empty".into(), retryable: false }), 0)
+            };
+            (Body::RecordingReady(ready), *generation)
         }
-        Outcome::Failed { reason } => {
-            (Body::RecordingFailed(RecordingFailed { recording, reason: reason.clone(), retryable: false }), 0)
-        }
+        Outcome::Empty => (failed("empty"), 0),
+        Outcome::Failed { reason } => (failed(reason), 0),
     };
-    let name = format!("lectern/finalizer/{recording}/{}/{of}", body.kind());
-    let meta = Meta {
-        id: Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string(),
-        time: WallTime::from_system(SystemTime::now()).to_string(),
-        ..cause.clone()
-    };
+    let sequence = format!("{recording}/{generation}");
+    let id = event_id(&cause.source(), body.kind(), &cause.room, &cause.session, &sequence);
+    let meta = Meta { id, time: WallTime::from_system(SystemTime::now()).to_string(), ..cause.clone() };
     broker.publish(&Event { meta, body }).await
 }
 
