@@ -56,10 +56,11 @@ pub(crate) enum Duty {
 }
 
 /// What becomes of a recording that nobody goes on with.
-pub(crate) enum LastResort {
-    /// There is something: it is made into a file.
-    End(Reason, Body),
-    Fail(Body),
+pub(crate) struct LastResort {
+    /// ENDED if there is something to be made into a file, else FAILED.
+    pub(crate) phase: Phase,
+    pub(crate) reason: Reason,
+    pub(crate) tell: Vec<Body>,
 }
 
 /// The desk that duties are put on.
@@ -139,12 +140,9 @@ impl Scribe {
     }
 
     async fn give_up(&mut self, last: LastResort) {
-        let (phase, reason, body) = match last {
-            LastResort::End(reason, body) => (Phase::Ended, reason, body),
-            LastResort::Fail(body) => (Phase::Failed, Reason::WorkerBroken, body),
-        };
+        let LastResort { phase, reason, tell } = last;
         if self.swap(|record| record.becomes(phase, Some(reason.word()), now())).await {
-            self.tell(body);
+            tell.into_iter().for_each(|body| self.tell(body));
         }
     }
 

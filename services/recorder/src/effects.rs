@@ -323,15 +323,15 @@ impl Effects {
             Outcome::Failed(fault, why) => failed(record, why, fault != session::Fault::Room),
             Outcome::HandedOver | Outcome::Superseded => return,
         };
-        self.clerk.put(Duty::Tell(body));
-        self.stream_ended();
+        for body in std::iter::once(body).chain(self.stream_ended()) {
+            self.clerk.put(Duty::Tell(body));
+        }
     }
 
-    fn stream_ended(&mut self) {
-        if self.live && self.origin.is_some() {
-            let recording = self.job.held.record.recording;
-            self.clerk.put(Duty::Tell(Body::StreamEnded(StreamEnded { recording })));
-        }
+    /// Viewers were promised something, and now there is no more of it.
+    fn stream_ended(&self) -> Option<Body> {
+        let recording = self.job.held.record.recording;
+        (self.live && self.origin.is_some()).then_some(Body::StreamEnded(StreamEnded { recording }))
     }
 
     /// The epoch's last objects, sealed like everything else.
@@ -342,40 +342,44 @@ impl Effects {
 
     /// The session has ended: lets go of everything, and settles who goes on with a recording that was given up.
     pub(crate) async fn settle(mut self, outcome: Outcome, stop: &CancellationToken) {
-        if outcome == Outcome::HandedOver {
-            self.give_up(stop.is_cancelled());
-        }
+        let over = match outcome {
+            Outcome::HandedOver => self.give_up(stop.is_cancelled()),
+            Outcome::Superseded => false,
+            Outcome::Complete | Outcome::Cut(_) | Outcome::Empty(_) | Outcome::Failed(..) => true,
+        };
         self.end_media();
-        let Self { clerk, origin, mut ending, .. } = self;
+        let Self { clerk, origin, live, mut ending, .. } = self;
         let pushed = async {
             if let Some(origin) = origin {
-                origin.finish(LAST_PARTS).await;
+                origin.finish(over && live, LAST_PARTS).await;
             }
         };
         let gone = async { while ending.join_next().await.is_some() {} };
         tokio::join!(clerk.finish(stop), pushed, gone);
     }
 
-    /// Offers the recording to whoever is next, be it this worker. A worker that is told to stop ends what it has
-    /// recorded instead: with no other one about, the recording would be ready only after the next start.
-    fn give_up(&mut self, stopping: bool) {
+    /// Offers the recording to whoever is next, be it this worker; false then. A worker that is told to stop ends what
+    /// it has recorded instead: with no other one about, the recording would be ready only after the next start.
+    fn give_up(&self, stopping: bool) -> bool {
         let record = &self.job.held.record;
         let kept = self.job.earlier || self.keeper.captured();
         if self.keeper.captured() && !self.keeper.whole() {
             error!("given up with something still in the spool; the next start of this worker uploads it");
         }
-        let end = match kept {
-            true => LastResort::End(Reason::WorkerStopped, Body::EpochStored(record.stored(true))),
-            false => LastResort::Fail(failed(record, Reason::WorkerBroken, true)),
+        let (phase, reason, body) = match kept {
+            true => (Phase::Ended, Reason::WorkerStopped, Body::EpochStored(record.stored(true))),
+            false => (Phase::Failed, Reason::WorkerBroken, failed(record, Reason::WorkerBroken, true)),
         };
-        if kept && stopping {
-            self.clerk.put(Duty::GiveUp(end));
+        let last = LastResort { phase, reason, tell: std::iter::once(body).chain(self.stream_ended()).collect() };
+        let over = kept && stopping;
+        if over {
+            self.clerk.put(Duty::GiveUp(last));
         } else {
             if self.keeper.whole() {
                 self.clerk.put(Duty::Tell(Body::EpochStored(record.stored(false))));
             }
-            self.clerk.put(Duty::Offer(Body::RecordingRequested(self.job.asked.clone()), end));
+            self.clerk.put(Duty::Offer(Body::RecordingRequested(self.job.asked.clone()), last));
         }
-        self.stream_ended();
+        over
     }
 }

@@ -36,6 +36,7 @@ enum Push {
     Init(Init),
     Part(Part),
     Closed(SegmentClosed),
+    End,
 }
 
 /// The push of one epoch.
@@ -71,15 +72,23 @@ impl Origin {
         }
     }
 
-    /// Pushes what is left and tells the origin that the epoch is over, for at most `patience`.
-    pub(crate) async fn finish(self, patience: Duration) {
+    /// Pushes what is left, for at most `patience`. `over`: tells the origin that there is no more; else another epoch
+    /// follows, and viewers wait for it.
+    pub(crate) async fn finish(self, over: bool, patience: Duration) {
         let Self { to, mut task, dropped } = self;
-        drop(to);
+        let rest = async {
+            if over {
+                // A closed channel means that nothing is pushed any more.
+                let _ = to.send((Instant::now(), Push::End)).await;
+            }
+            drop(to);
+            task.join_next().await
+        };
         if dropped > 0 {
             warn!(dropped, "the origin was too slow for the webinar");
         }
-        if tokio::time::timeout(patience, task.join_next()).await.is_err() {
-            warn!("the origin was not told of the end");
+        if tokio::time::timeout(patience, rest).await.is_err() {
+            warn!("the origin did not take the rest of the webinar");
         }
     }
 }
@@ -123,9 +132,6 @@ async fn push_all(address: Address, mut pushes: mpsc::Receiver<(Instant, Push)>)
     }
     if late > 0 {
         warn!(parts = late, "parts came too late for the webinar");
-    }
-    while !fenced && matches!(ask(address.at(&client, Method::POST, "end")).await, Answer::Away) {
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -171,6 +177,7 @@ impl Address {
                 let rest = format!("{}/{}/closed", closed.rendition, closed.segment);
                 self.at(client, Method::POST, &rest).json(closed)
             }
+            Push::End => self.at(client, Method::POST, "end"),
         }
     }
 }

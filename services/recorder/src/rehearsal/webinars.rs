@@ -97,6 +97,21 @@ async fn a_webinar_is_pushed_in_order_and_to_its_end() {
     assert_eq!(told, ["recorder.joined", "recording.started", "stream.live", "epoch.stored", "stream.ended"]);
 }
 
+/// Viewers wait for the next epoch; an end would send them away.
+#[tokio::test]
+async fn a_webinar_whose_media_process_died_is_not_ended() {
+    let (url, all, _tasks) = origin("204 No Content").await;
+    let mut house = House::with(&format!("origin = {url:?}"), false).await;
+    let mut recording = house.begin(&request("run-1", |asked| asked.webinar = true)).await;
+    let mut child = house.player().await;
+    child.go_live().await;
+    child.segment(0).await;
+    drop(child);
+    recording.ends().await;
+    assert_eq!(all.lock().unwrap().last().unwrap().line.rsplit('/').next(), Some("closed"));
+    assert_eq!(house.told()[3..], ["epoch.stored", "recording.requested"]);
+}
+
 #[tokio::test]
 async fn an_origin_that_is_away_or_has_a_newer_epoch_does_not_touch_the_recording() {
     let (fenced, all, _tasks) = origin("409 Conflict").await;
