@@ -147,6 +147,8 @@ async fn run(suite: Suite, program: &Program) -> Result<Outcome> {
     let mut child = tokio::process::Command::new(&program.path)
         .args(["--test-threads", suite.threads()])
         .current_dir(&program.folder)
+        // As cargo does: golden files are found by it.
+        .env("CARGO_MANIFEST_DIR", &program.folder)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
