@@ -7,6 +7,8 @@ use crate::participants::signal::RATE;
 /// Long enough to tell pitches 100 Hz apart, short enough to place an onset within half of it.
 const WINDOW: usize = RATE as usize / 100;
 const HOP: usize = WINDOW / 2;
+/// Half of a beep, in hops.
+const LASTS: usize = 10;
 /// Softer than this is silence, of full scale.
 const FLOOR: f32 = 0.004;
 
@@ -53,6 +55,7 @@ impl Sound {
     }
 
     /// Times at which a beep of `pitch` Hz begins, in seconds: where its loudness crosses half of what beeps have here.
+    /// A click has every pitch but does not last, and is none.
     pub fn beeps(&self, pitch: u32) -> Vec<f64> {
         let loud = self.loudness(pitch);
         let mut sorted = loud.clone();
@@ -60,13 +63,14 @@ impl Sound {
         // Beeps sound for a tenth of each second, so the loudest twentieth is beeps, when there are any.
         let plateau = sorted.get(sorted.len() * 19 / 20).copied().unwrap_or(0.0);
         let half = (plateau / 2.0).max(FLOOR);
-        let mut onsets = Vec::new();
-        for (n, pair) in loud.windows(2).enumerate() {
-            let (before, after) = (pair[0], pair[1]);
-            if before < half && after >= half {
+        let mut onsets: Vec<f64> = Vec::new();
+        for n in 1..loud.len() {
+            let (before, after) = (loud[n - 1], loud[n]);
+            let lasts = || loud[n..].iter().take(LASTS).filter(|l| **l >= half).count() * 10 >= LASTS * 8;
+            if before < half && after >= half && lasts() {
                 // Between the two windows, where a straight line crosses.
                 let part = f64::from((half - before) / (after - before).max(f32::MIN_POSITIVE));
-                onsets.push(((n as f64 + part) * HOP as f64 + WINDOW as f64 / 2.0) / f64::from(RATE));
+                onsets.push(((n as f64 - 1.0 + part) * HOP as f64 + WINDOW as f64 / 2.0) / f64::from(RATE));
             }
         }
         // A beep that flutters is still one.

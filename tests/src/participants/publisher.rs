@@ -141,9 +141,12 @@ impl Publisher {
         writeln!(stdin, "{line}").context("tell the participant")
     }
 
+    /// Waits for `line` and takes it, so that it can be waited for again.
     async fn hear(&self, line: &str, deadline: Duration) -> anyhow::Result<()> {
         until(&format!("the participant says {line:?}"), deadline, async || {
-            if self.lines().iter().any(|l| l == line) {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = said.iter().position(|l| l == line) {
+                said.remove(at);
                 return Ok(Some(()));
             }
             self.process.check().map(|()| None)

@@ -120,7 +120,7 @@ fn core(folder: &Path, first: u16) -> String {
         "general: {{ configs_folder = \"{folder}\"\n plugins_folder = \"{LIBRARY}/plugins\"\n\
          transports_folder = \"{LIBRARY}/transports\"\n events_folder = \"{LIBRARY}/events\"\n\
          loggers_folder = \"{LIBRARY}/loggers\"\n interface = \"127.0.0.1\"\n debug_level = 4\n debug_colors = false\n\
-         session_timeout = 20\n reclaim_session_timeout = 1 }}\n\
+         session_timeout = 60 }}\n\
          media: {{ ipv6 = false\n rtp_port_range = \"{first}-{last}\" }}\n\
          nat: {{ ice_enforce_list = \"lo\" }}\n\
          plugins: {{ disable = \"{}\" }}\n\

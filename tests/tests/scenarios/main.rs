@@ -8,6 +8,7 @@ mod endings;
 mod proof;
 mod several;
 mod trouble;
+mod webinar;
 
 use std::path::Path;
 use std::sync::OnceLock;

@@ -13,6 +13,8 @@ use crate::story::Told;
 const SETTLES: Duration = Duration::from_secs(3);
 /// Of frames and beats, this share must be there.
 const ENOUGH: f64 = 0.99;
+/// A browser's fake devices stall now and then when their machine is busy: nothing a recorder could have recorded.
+const BROWSER: f64 = 0.9;
 /// The test model's published word error rate on short clips, and 10 points.
 const WORDS: f64 = 0.0348 + 0.10;
 
@@ -41,24 +43,36 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
 
     let began = film.began(told.started).context("no slide with a readable time code is in the film")?;
     let at = |wall: SystemTime| wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    let (mut wanted, mut flashes, mut beeps, mut skews) = (0, 0, 0, Vec::new());
+    let (mut wanted, mut flashes, mut beeps, mut skews, mut each) = (0, 0, 0, Vec::new(), Vec::new());
     for presence in &told.presences {
         // Whole seconds of wall time in which this person was there from end to end.
         let from = at(presence.from.max(told.started) + SETTLES).ceil();
         let to = (at(told.ended) - 0.5).floor();
         let all = beats(&film, &sound, &presence.person).between(from - began - 0.3, to - began - 0.3);
         let count = (to - from).max(0.0) as usize;
+        let found = (all.flashes.len().min(count), all.beeps.len().min(count));
         wanted += count;
-        flashes += all.flashes.len().min(count);
-        beeps += all.beeps.len().min(count);
+        flashes += found.0;
+        beeps += found.1;
         if presence.in_step {
             skews.extend(all.skews().into_iter().map(f64::abs));
         }
+        each.push((presence, count, found));
     }
     let seen = told.presences.iter().filter(|p| !film.seen(p.person.colour).is_empty()).count();
     expect("everyone is in the picture", seen == told.presences.len(), format!("{seen} of {}", told.presences.len()));
-    expect("every flash is seen", enough(flashes, wanted), format!("{flashes} of {wanted}"));
-    expect("every beep is heard", enough(beeps, wanted), format!("{beeps} of {wanted}"));
+    let beat = |what: &dyn Fn((usize, usize)) -> usize| {
+        let holds = each.iter().all(|(p, count, found)| {
+            let share = if p.in_step { ENOUGH } else { BROWSER };
+            what(*found) as f64 >= *count as f64 * share
+        });
+        let told: Vec<_> = each.iter().map(|(_, count, found)| format!("{} of {count}", what(*found))).collect();
+        (holds && wanted > 0, told.join(", "))
+    };
+    let (holds, detail) = beat(&|found| found.0);
+    expect("every flash is seen", holds, detail);
+    let (holds, detail) = beat(&|found| found.1);
+    expect("every beep is heard", holds, detail);
     let skew = percentile(skews, 0.95).context("no flash has a beep beside it")?;
     expect("sound and picture are in step", skew <= 80.0, format!("{skew:.0} ms apart (95th percentile)"));
 
@@ -71,7 +85,8 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     expect("the recording is complete", told.ready.complete, format!("{:.1} s", facts.duration));
 
     let identity = stage.lectern.key("archive.key");
-    let written = archive.text(&identity, "en", "txt", &stage.opened().join("transcript.txt"))?;
+    let transcript = archive.text(&identity, "en", "json", &stage.opened().join("transcript.json"))?;
+    let written = spoken_words(&transcript)?;
     let wer = error_rate(&told.spoken, &written);
     expect(
         "what was said is written",
@@ -138,6 +153,13 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
 
 fn enough(found: usize, expected: usize) -> bool {
     expected > 0 && found as f64 >= expected as f64 * ENOUGH
+}
+
+/// The text of all cues of a transcript.
+fn spoken_words(transcript: &str) -> anyhow::Result<String> {
+    let transcript: serde_json::Value = serde_json::from_str(transcript)?;
+    let cues = transcript["cues"].as_array().context("a transcript has cues")?;
+    Ok(cues.iter().filter_map(|cue| cue["text"].as_str()).collect::<Vec<_>>().join(" "))
 }
 
 /// Stored video segments, over all epochs.
