@@ -1,11 +1,13 @@
 //! What joins the mixers and leaves them again while they run: tracks, and cards that stand for people without picture.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use gstreamer::prelude::*;
-use gstreamer::{Bin, Caps, ClockTime, Element, Format, GhostPad, Object, Pad, PadProbeReturn, PadProbeType, QueryRef};
+use gstreamer::{
+    Bin, Caps, ClockTime, Element, EventView, Format, GhostPad, Object, Pad, PadProbeReturn, PadProbeType, QueryRef,
+};
 use gstreamer::{QueryViewMut, State};
 use gstreamer_app::AppSrc;
 use layout::Rect;
@@ -15,6 +17,7 @@ use crate::Error;
 use crate::encode::{COLOURS, built, filter, make, picture_caps};
 use crate::gate::too_large;
 use crate::label::{self, Text};
+use crate::pace::Pace;
 
 /// What a decoder may be fed without making anything of it before its track is given up: five seconds of a camera,
 /// three of a voice.
@@ -43,19 +46,22 @@ impl Branch {
         Element::link_many(elements).map_err(Error::Build)?;
         let last = elements.last().and_then(|element| element.static_pad("src")).ok_or(Error::Pad)?;
         let out = GhostPad::with_target(&last).map_err(Error::Build)?;
+        answer_latency(&out);
         bin.add_pad(&out).map_err(Error::Build)?;
         pipeline.add(&bin).map_err(Error::Build)?;
-        let pad = mixer.request_pad_simple("sink_%u").ok_or(Error::Pad)?;
+        let Some(pad) = mixer.request_pad_simple("sink_%u") else {
+            pipeline.remove(&bin).map_err(Error::Build)?;
+            return Err(Error::Pad);
+        };
         if pad.has_property("zorder") {
             // Unseen until it is placed, together with everything else of its scene.
             pad.set_property("alpha", 0.0_f64);
             pad.set_property("repeat-after-eos", true);
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
         }
-        answer_latency(&out);
         let branch = Self { bin, mixer: mixer.clone(), pad };
-        let linked = out.link(&branch.pad).is_ok() && branch.bin.sync_state_with_parent().is_ok();
-        if linked { Ok(branch) } else { branch.leave(pipeline).and(Err(Error::Pad)) }
+        let runs = out.link(&branch.pad).is_ok() && branch.bin.sync_state_with_parent().is_ok();
+        if runs { Ok(branch) } else { branch.leave(pipeline).and(Err(Error::Pad)) }
     }
 
     /// Whether `node` is one of this branch's elements.
@@ -84,17 +90,17 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// A branch for `codec` and the way into it.
+    /// A branch for a codec and the way into it.
     pub(crate) fn join(
         pipeline: &gstreamer::Pipeline,
         compositor: &Element,
-        codec: Codec,
+        (codec, pace): (Codec, &Arc<Pace>),
         place: Rect,
         label: &str,
     ) -> Result<(Self, AppSrc), Error> {
         let source = source(&picture_codec(codec));
         let mut elements = vec![source.clone().upcast()];
-        elements.extend(decoder(codec)?);
+        elements.extend(decoder(codec, pace)?);
         let size = filter(&picture_caps(place.width, place.height, None))?;
         let name = built(make("textoverlay").property("shaded-background", true).property("auto-resize", false))?;
         for (property, value) in [("halignment", "left"), ("valignment", "bottom"), ("wrap-mode", "none")] {
@@ -181,7 +187,7 @@ fn picture_codec(codec: Codec) -> Caps {
     }
 }
 
-fn decoder(codec: Codec) -> Result<Vec<Element>, Error> {
+fn decoder(codec: Codec, pace: &Arc<Pace>) -> Result<Vec<Element>, Error> {
     // One thread: frame threads would hold frames back.
     let elements = match codec {
         Codec::H264 => vec![built(make("h264parse"))?, built(make("avdec_h264").property("max-threads", 1))?],
@@ -190,7 +196,10 @@ fn decoder(codec: Codec) -> Result<Vec<Element>, Error> {
     if let [parser, _] = &elements[..] {
         refuse_large(parser);
     }
-    elements.last().into_iter().for_each(watch);
+    if let Some(decoder) = elements.last() {
+        watch(decoder);
+        leave_out(decoder, Arc::clone(pace));
+    }
     Ok(elements)
 }
 
@@ -226,22 +235,30 @@ fn watch(decoder: &Element) {
     });
 }
 
-/// A stream that announces a giant picture ends its branch before a decoder sees it.
+/// Goes on decoding while output is late, so that no key frame is needed afterwards, but shows nothing new.
+fn leave_out(decoder: &Element, pace: Arc<Pace>) {
+    if let Some(pad) = decoder.static_pad("src") {
+        let leave = move |late| if late { PadProbeReturn::Drop } else { PadProbeReturn::Ok };
+        pad.add_probe(PadProbeType::BUFFER, move |_, _| leave(pace.late()));
+    }
+}
+
+/// A stream that announces a giant picture ends its branch before the decoder sees any of it.
 fn refuse_large(parser: &Element) {
     let Some(pad) = parser.static_pad("src") else { return };
-    let parser = parser.downgrade();
-    pad.add_probe(PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        let Some(gstreamer::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
-            return PadProbeReturn::Ok;
-        };
-        let side =
-            |name| caps.caps().structure(0).and_then(|s| s.get::<i32>(name).ok()).and_then(|n| u32::try_from(n).ok());
-        let size = side("width").zip(side("height"));
-        let Some(((width, height), parser)) = size.filter(|&size| too_large(size)).zip(parser.upgrade()) else {
-            return PadProbeReturn::Ok;
-        };
-        gstreamer::element_error!(parser, gstreamer::StreamError::Format, ["picture of {width}x{height} refused"]);
-        PadProbeReturn::Drop
+    let (parser, giant) = (parser.downgrade(), AtomicBool::new(false));
+    pad.add_probe(PadProbeType::EVENT_DOWNSTREAM | PadProbeType::BUFFER, move |_, info| {
+        if let Some(EventView::Caps(caps)) = info.event().map(|event| event.view()) {
+            let side = |name| caps.caps().structure(0)?.get::<i32>(name).ok()?.try_into().ok();
+            let size = side("width").zip(side("height")).filter(|&size| too_large(size));
+            giant.store(size.is_some(), Ordering::Relaxed);
+            if let Some(((width, height), parser)) = size.zip(parser.upgrade()) {
+                gstreamer::element_error!(parser, gstreamer::StreamError::Format, ["picture of {width}x{height}"]);
+            }
+        } else if info.buffer().is_some() && giant.load(Ordering::Relaxed) {
+            return PadProbeReturn::Drop;
+        }
+        PadProbeReturn::Ok
     });
 }
 

@@ -16,7 +16,8 @@ use crate::stage::{Broken, Owner, Stage};
 
 /// A pipeline without tracks starts in milliseconds.
 const START_WITHIN: Duration = Duration::from_secs(10);
-/// From the end of input to the last part. What is queued is a second long.
+/// From one part to the next while draining. What is queued is a second long, unless the machine is too slow; then a
+/// drain may take longer, as long as it gets on.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Parts come every half second; a machine that makes none for this long makes none.
@@ -41,6 +42,7 @@ pub(crate) enum Input {
 pub(crate) struct Control {
     pub(crate) pipeline: graph::Pipeline,
     pub(crate) stage: Stage,
+    pub(crate) time: graph::Timebase,
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) zero: WallTime,
     /// Parts made so far.
@@ -54,12 +56,14 @@ pub(crate) enum Phase {
         frames: u8,
         waiting: Vec<Input>,
     },
+    /// This many parts had been made at that time.
     Playing {
         parts: u64,
         since: Instant,
     },
     Draining {
-        until: Instant,
+        parts: u64,
+        since: Instant,
     },
     /// Drained or broken: nothing more comes out.
     Over,
@@ -156,8 +160,9 @@ impl Control {
     fn drain(&mut self) {
         match self.phase {
             Phase::Starting { .. } | Phase::Playing { .. } => {
-                self.phase = Phase::Draining { until: Instant::now() + DRAIN_WITHIN };
-                self.stage.end();
+                let parts = self.produced.load(Ordering::Relaxed);
+                self.phase = Phase::Draining { parts, since: Instant::now() };
+                self.stage.end(self.time.now());
             }
             Phase::Draining { .. } | Phase::Over => {}
         }
@@ -168,21 +173,20 @@ impl Control {
         match self.phase {
             Phase::Starting { .. } | Phase::Over => None,
             Phase::Playing { since, .. } => Some(since + LONGEST_SILENCE),
-            Phase::Draining { until } => Some(until),
+            Phase::Draining { since, .. } => Some(since + DRAIN_WITHIN),
         }
     }
 
     fn late(&mut self) {
+        let limit = if matches!(self.phase, Phase::Draining { .. }) { DRAIN_WITHIN } else { LONGEST_SILENCE };
+        let made = self.produced.load(Ordering::Relaxed);
         match &mut self.phase {
-            Phase::Playing { parts, since } => {
-                let made = self.produced.load(Ordering::Relaxed);
-                if made > *parts {
-                    (*parts, *since) = (made, Instant::now());
-                } else {
-                    self.broke(format!("no part was made for {LONGEST_SILENCE:?}"));
-                }
+            Phase::Playing { parts, since } | Phase::Draining { parts, since } if made > *parts => {
+                (*parts, *since) = (made, Instant::now());
             }
-            Phase::Draining { .. } => self.broke(format!("the end did not come within {DRAIN_WITHIN:?}")),
+            Phase::Playing { .. } | Phase::Draining { .. } => {
+                self.broke(format!("no part was made for {limit:?}; the machine is overloaded, or an encoder hangs"));
+            }
             Phase::Starting { .. } | Phase::Over => {}
         }
     }

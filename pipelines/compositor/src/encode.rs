@@ -15,8 +15,8 @@ use crate::grid::{AAC_FRAME, Cuts, Grid, RATE};
 use crate::package::Packager;
 use crate::{Error, Event};
 
-/// How long the mixers wait for a frame that is late: the meeting's jitter buffer and a margin.
-const PATIENCE_NS: u64 = 1_000_000_000;
+/// How long the mixers wait for a frame that is late: the meeting's jitter buffer (400 ms) and as much again for decoding.
+const PATIENCE_NS: u64 = 800_000_000;
 /// Added to every position that the muxer sees. It rounds positions down to its own units, and a third of a second in
 /// nanoseconds is already rounded down: without this, one part in three would begin one unit too early.
 const ABOVE_ROUNDING_NS: i64 = 1_000;
@@ -32,12 +32,13 @@ const PRESETS: &str = "ultrafast superfast veryfast faster fast medium slow";
 /// it saves a conversion of every pixel.
 pub(crate) const COLOURS: (&str, &str) = ("bt601", "mpeg2");
 
-/// The two mixers, where branches join, and the two sources that end the recording when they end.
+/// The two mixers, where branches join, and when the recording ends.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) compositor: Element,
     pub(crate) mixer: Element,
-    bases: [Element; 2],
+    /// Running time from which on the two base sources give no more.
+    end: Arc<AtomicU64>,
 }
 
 /// What the core tells while it runs. `produced` counts parts, for whoever watches over it.
@@ -61,26 +62,25 @@ impl Core {
         if !PRESETS.split(' ').any(|preset| preset == spec.preset) {
             return Err(Error::Preset(spec.preset.clone()));
         }
-        let (slate, compositor) = Self::picture(pipeline, spec, grid, zero, packagers.0, ears)?;
-        let (silence, mixer) = Self::sound(pipeline, spec, grid, zero, packagers.1, ears)?;
-        Ok(Self { compositor, mixer, bases: [slate, silence] })
+        let end = Arc::new(AtomicU64::new(u64::MAX));
+        let compositor = Self::picture(pipeline, spec, grid, (zero, &end), packagers.0, ears)?;
+        let mixer = Self::sound(pipeline, spec, grid, (zero, &end), packagers.1, ears)?;
+        Ok(Self { compositor, mixer, end })
     }
 
-    /// No more frames: what the tracks still have queued is the end.
-    pub(crate) fn end(&self) {
-        for base in &self.bases {
-            base.send_event(gstreamer::event::Eos::new());
-        }
+    /// Sound and picture both go on to the frame before `at`, however late they are, and end there.
+    pub(crate) fn end(&self, at: RunningTime) {
+        self.end.store(at.0, Ordering::Relaxed);
     }
 
     fn picture(
         pipeline: &gstreamer::Pipeline,
         spec: &PipelineSpec,
         grid: Grid,
-        zero: RunningTime,
+        (zero, end): (RunningTime, &Arc<AtomicU64>),
         packager: Packager,
         ears: &Arc<Ears>,
-    ) -> Result<(Element, Element), Error> {
+    ) -> Result<Element, Error> {
         let Canvas { width, height, fps } = spec.canvas;
         let slate = make("videotestsrc").name("slate").property_from_str("pattern", "black").property("is-live", true);
         let compositor = live(make("compositor").name("compositor")).property_from_str("background", "black");
@@ -94,6 +94,9 @@ impl Core {
             .property("vbv-buf-capacity", u32::try_from(Grid::GOP.as_millis()).unwrap_or(u32::MAX))
             .property("key-int-max", grid.gop)
             .property("bframes", 0_u32)
+            // Looking ahead makes parts a third of a second later, and still slides no better.
+            .property("rc-lookahead", 0)
+            .property("mb-tree", false)
             .property("threads", ENCODER_THREADS)
             .property("option-string", "scenecut=0:open-gop=0:force-cfr=1");
         let h264 = Caps::builder("video/x-h264").field("profile", "high").field("stream-format", "avc");
@@ -108,21 +111,21 @@ impl Core {
             sink("picture", packager, ears)?,
         ];
         chain(pipeline, &elements)?;
-        stamp(&elements[0], zero.0, (1, fps));
+        stamp(&elements[0], zero.0, (1, fps), end);
         when_first(&elements[2], ears);
         cut(&elements[5], grid.video);
-        let [slate, _, compositor, ..] = elements;
-        Ok((slate, compositor))
+        let [_, _, compositor, ..] = elements;
+        Ok(compositor)
     }
 
     fn sound(
         pipeline: &gstreamer::Pipeline,
         spec: &PipelineSpec,
         grid: Grid,
-        zero: RunningTime,
+        (zero, end): (RunningTime, &Arc<AtomicU64>),
         packager: Packager,
         ears: &Arc<Ears>,
-    ) -> Result<(Element, Element), Error> {
+    ) -> Result<Element, Error> {
         // The encoder puts one frame of priming before what it is given. Capturing from one frame after zero and
         // calling it zero makes up for that: each sample is heard at its own time, without an edit list.
         let captured = zero.0 + u64::from(AAC_FRAME) * 1_000_000_000 / u64::from(RATE);
@@ -148,11 +151,11 @@ impl Core {
         ];
         chain(pipeline, &elements)?;
         // Above the exact instant, since the mixer rounds it down to a sample.
-        stamp(&elements[0], captured + 1, (AAC_FRAME, RATE));
+        stamp(&elements[0], captured + 1, (AAC_FRAME, RATE), end);
         when_first(&elements[2], ears);
         cut(&elements[5], grid.audio);
-        let [silence, _, mixer, ..] = elements;
-        Ok((silence, mixer))
+        let [_, _, mixer, ..] = elements;
+        Ok(mixer)
     }
 }
 
@@ -218,14 +221,19 @@ fn chain(pipeline: &gstreamer::Pipeline, elements: &[Element]) -> Result<(), Err
     Element::link_many(elements).map_err(Error::Build)
 }
 
-/// Gives the frames of a source the times `begin`, `begin` + `step`, ... whenever it starts: the mixers begin with the
-/// first of them. A source of GStreamer's own would begin with the instant of its first frame.
-fn stamp(source: &Element, begin: u64, (step, per_second): (u32, u32)) {
+/// Gives the frames of a source the times `begin`, `begin` + `step`, ... whenever it starts, until `end`: the mixers
+/// begin with the first of them and end with the last. A source of GStreamer's own would begin with the instant of its
+/// first frame, and end wherever it has got to.
+fn stamp(source: &Element, begin: u64, (step, per_second): (u32, u32), end: &Arc<AtomicU64>) {
     let Some(pad) = source.static_pad("src") else { return };
-    let count = AtomicU64::new(0);
+    let (count, end) = (AtomicU64::new(0), Arc::clone(end));
     pad.add_probe(PadProbeType::BUFFER, move |_, info| {
         let steps = count.fetch_add(1, Ordering::Relaxed) * u64::from(step);
         let pts = begin + (u128::from(steps) * 1_000_000_000 / u128::from(per_second)) as u64;
+        if steps > 0 && pts >= end.load(Ordering::Relaxed) {
+            info.flow_res = Err(FlowError::Eos);
+            return PadProbeReturn::Handled;
+        }
         if let Some(buffer) = info.buffer_mut() {
             buffer.make_mut().set_pts(gstreamer::ClockTime::from_nseconds(pts));
         }

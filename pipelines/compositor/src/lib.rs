@@ -16,8 +16,8 @@
 //! stamped as if it were not: what is heard at a position was said at that position, the first frame of a recording is
 //! silence, and there is no edit list for a player to ignore.
 //!
-//! **Rate.** x264 runs at constant quality under a ceiling (`video_kbps` within any 1.6 s), not at a constant rate: a
-//! slide that stands still costs next to nothing to encode, to store and to send.
+//! **Rate.** x264 runs at constant quality under a ceiling (`video_kbps`, evened out over 1.6 s), not at a constant
+//! rate: a slide that stands still costs next to nothing to encode, to store and to send.
 
 mod branch;
 mod control;
@@ -26,6 +26,7 @@ mod encode;
 mod gate;
 mod grid;
 mod label;
+mod pace;
 mod package;
 mod stage;
 
@@ -45,6 +46,7 @@ use crate::control::{Control, Input, Phase};
 use crate::encode::{Core, Ears};
 use crate::gate::Gate;
 use crate::grid::Grid;
+use crate::pace::Pace;
 use crate::package::Packager;
 use crate::stage::Stage;
 
@@ -151,9 +153,10 @@ impl Compositor {
             Packager::new(Rendition::audio(), None, grid.audio, wall),
         );
         let core = Core::build(pipeline.gst(), spec, grid, zero, packagers, &ears)?;
-        let stage = Stage::new(pipeline.gst().clone(), core, move || on_move(Input::Moved));
+        let pace = Arc::new(Pace::new(time));
+        let stage = Stage::new(pipeline.gst().clone(), core, pace, move || on_move(Input::Moved));
         let phase = Phase::Starting { frames: 0, waiting: Vec::new() };
-        let control = Control { pipeline, stage, events, zero: wall, produced, phase };
+        let control = Control { pipeline, stage, time: time.clone(), events, zero: wall, produced, phase };
         let thread = std::thread::Builder::new().name("compositor".into()).spawn(move || control.run(&inputs))?;
         Ok(Self { tell, gates: Mutex::default(), thread: Some(thread) })
     }
@@ -188,7 +191,7 @@ impl Compositor {
         self.send(Input::Arrange(scene.clone()));
     }
 
-    /// Sends EOS; `Event::Drained` follows, or `Event::Broke` after 10 s.
+    /// Sends EOS; `Event::Drained` follows, or `Event::Broke` once no part has been made for 10 s.
     pub fn drain(&self) {
         self.send(Input::Drain);
     }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer::prelude::*;
 use gstreamer::{Object, Pad, PadProbeReturn, PadProbeType};
 use layout::{Rect, Scene};
-use media::{Codec, ParticipantId, TrackId};
+use media::{Codec, ParticipantId, RunningTime, TrackId};
 
 use crate::branch::{self, Branch, Card, Picture};
 use crate::encode::{Core, int};
 use crate::gate::Gate;
+use crate::pace::Pace;
 
 /// A track's branch could not be built, or failed.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(crate) struct Stage {
     pipeline: gstreamer::Pipeline,
     core: Core,
     mover: Arc<Mover>,
+    pace: Arc<Pace>,
     gates: HashMap<TrackId, Arc<Gate>>,
     /// Not tried again until they are added anew.
     broken: HashSet<TrackId>,
@@ -45,12 +47,18 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// `moved` is called on the streaming thread when a new arrangement is in force.
-    pub(crate) fn new(pipeline: gstreamer::Pipeline, core: Core, moved: impl Fn() + Send + Sync + 'static) -> Self {
-        let mover = Mover::between_frames_of(&core.compositor, moved);
+    pub(crate) fn new(
+        pipeline: gstreamer::Pipeline,
+        core: Core,
+        pace: Arc<Pace>,
+        moved: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let mover = Mover::between_frames_of(&core.compositor, Arc::clone(&pace), moved);
         Self {
             pipeline,
             core,
             mover,
+            pace,
             gates: HashMap::new(),
             broken: HashSet::new(),
             sounds: HashMap::new(),
@@ -127,13 +135,13 @@ impl Stage {
                     Ok(picture)
                 }
                 None => {
-                    let core = &self.core.compositor;
-                    Picture::join(&self.pipeline, core, gate.codec(), tile.place, &tile.label).map(
-                        |(picture, source)| {
-                            gate.open(source);
-                            picture
-                        },
-                    )
+                    let codec = (gate.codec(), &self.pace);
+                    let mixer = &self.core.compositor;
+                    let joined = Picture::join(&self.pipeline, mixer, codec, tile.place, &tile.label);
+                    joined.map(|(picture, source)| {
+                        gate.open(source);
+                        picture
+                    })
                 }
             };
             match picture {
@@ -185,12 +193,12 @@ impl Stage {
         Broken { track, why: why.to_owned() }
     }
 
-    /// Ends every source; the pipeline's EOS follows when all that was queued has come out.
-    pub(crate) fn end(&self) {
+    /// Ends the recording at `at`; the pipeline's EOS follows when all up to there has come out.
+    pub(crate) fn end(&self, at: RunningTime) {
         for gate in self.gates.values() {
             gate.end();
         }
-        self.core.end();
+        self.core.end(at);
     }
 
     /// Drops all frames from now on.
@@ -214,11 +222,18 @@ struct Mover {
 }
 
 impl Mover {
-    fn between_frames_of(compositor: &gstreamer::Element, moved: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+    fn between_frames_of(
+        compositor: &gstreamer::Element,
+        pace: Arc<Pace>,
+        moved: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Self> {
         let mover = Arc::new(Self { next: Mutex::default() });
         let on_thread = Arc::clone(&mover);
         if let Some(pad) = compositor.static_pad("src") {
-            pad.add_probe(PadProbeType::BUFFER, move |_, _| {
+            pad.add_probe(PadProbeType::BUFFER, move |_, info| {
+                if let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) {
+                    pace.composed(RunningTime(pts.nseconds()));
+                }
                 if on_thread.apply() {
                     moved();
                 }

@@ -60,6 +60,13 @@ fn assert_grid(recorded: &Recorded, fps: u32, video_part: u32, audio_part: u32, 
     assert!(video.closed.len() >= 2 && whole(audio) >= 1);
     let last = video.closed.last().unwrap();
     assert_eq!(Duration::from_nanos(last.begins.0) + last.lasts, video.lasts(), "the last is closed too");
+    let step = Duration::from_secs(1) / fps;
+    assert!(
+        video.lasts().abs_diff(audio.lasts()) <= step,
+        "{:?}, {:?}: both end together",
+        video.lasts(),
+        audio.lasts()
+    );
     // A second opinion on what is in there.
     assert_eq!(Pictures::of(video).count() as u64, pictures);
     assert_eq!(Sound::of(audio).0.len() as u64, frames * 1024);
@@ -98,6 +105,11 @@ async fn an_empty_room_is_recorded_on_the_exact_grid_on_a_busy_machine() {
     assert_grid(&recorded, 30, 16, 25, 6);
     let (video, audio) = (recorded.video.init.unwrap(), recorded.audio.init.unwrap());
     assert!(video.codec.starts_with("avc1.64"), "{}", video.codec);
+    // What the encoder says it does, in its own SEI: no property can be overruled unseen.
+    let first = String::from_utf8_lossy(&recorded.video.parts[0].bytes).into_owned();
+    for option in ["keyint=48", "scenecut=0", "bframes=0", "rc_lookahead=0", "rc=crf", "crf=23.0", "vbv_maxrate=2000"] {
+        assert!(first.contains(option), "x264 runs without {option}");
+    }
     assert_eq!((audio.codec.as_str(), video.picture, audio.picture), ("mp4a.40.2", Some(SMALL), None));
 }
 

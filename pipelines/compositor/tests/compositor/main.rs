@@ -6,6 +6,7 @@
 mod support;
 
 mod branches;
+mod cost;
 mod grid;
 mod picture;
 mod sound;

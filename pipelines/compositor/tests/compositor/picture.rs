@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media::Codec;
+use media::{Codec, Frame, RunningTime};
 
 use crate::support::decode::{Colour, Pictures};
 use crate::support::film::Film;
@@ -146,6 +146,29 @@ async fn a_track_may_change_its_size_in_mid_stream() {
         }
     }
     assert_eq!(pictures.luma(0, place).len(), 320 * 180);
+}
+
+#[tokio::test]
+async fn even_a_new_size_in_every_picture_is_only_scaled() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let camera = track("camera", Codec::Vp8);
+    rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&camera), "", rect(0, 0, 320, 180))]));
+    let sizes = (0..45).map(|n| (64 + 32 * (n % 9), 36 + 18 * (n % 9)));
+    let films = sizes.map(|size| Film::vp8(&Film::colour(GREEN), size, 1).0.remove(0));
+    let film = Film(films.zip(0..).map(|(f, n)| Frame { pts: RunningTime(n * 33_333_333), ..f }).collect());
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing = film.play(&rig.time, begin, rig.compositor.add_track(&camera).unwrap());
+    rig.recorded(at + 2 * SECOND).await;
+    playing.finish();
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let pictures = Pictures::of(&recorded.video);
+    for n in pictures.at(at + SECOND / 2)..pictures.count() {
+        for (x, y) in [(4, 4), (160, 90), (316, 176)] {
+            assert_eq!(pictures.colour(n, x, y), Colour::Green, "at {x}, {y} in picture {n}");
+        }
+    }
 }
 
 #[tokio::test]
