@@ -30,6 +30,7 @@ mod clerk;
 mod config;
 mod drive;
 mod effects;
+mod epoch;
 mod faults;
 mod keep;
 mod log;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use claim::{Phase, Record, Refused};
+use claim::{Record, Refused};
 use events::{Body, Event, Gate, Meta, RecordingRequested, TenantId, Verdict};
 use storage::seal::SealError;
 use storage::{Bucket, Recipients, RecordingPath, SealKey, Store, StoreError, Writer, recordings};
@@ -81,11 +81,9 @@ impl Desk {
             Verdict::Tombstoned => return self.close(first).await,
             Verdict::Stale => return Taken::Park("stale"),
         }
-        let taken = tokio::select! {
-            taken = self.claim_and_key(&event.meta, asked, first) => taken,
-            () = self.stop.cancelled() => Ok(Taken::GiveBack),
-        };
-        taken.unwrap_or_else(|refusal| match refusal {
+        self.claim_and_key(&event.meta, asked, first).await.unwrap_or_else(|refusal| match refusal {
+            // Told to stop while the store was away.
+            why if why.is_passing() => Taken::GiveBack,
             SealError::Store(why) => Taken::Fail(why),
             // The recipients were read when this worker started; nothing else can be refused.
             other => Taken::Fail(StoreError::Config(other.to_string())),
@@ -101,7 +99,7 @@ impl Desk {
             let writer = Writer::Epoch(held.record.epoch);
             match SealKey::create(&self.store, &held.path, &writer, &self.recipients).await {
                 Ok(key) => {
-                    let earlier = held.record.epoch > 1 && again(|| self.earlier(&held.path)).await?;
+                    let earlier = held.record.epoch > 1 && self.again(|| self.earlier(&held.path)).await?;
                     info!(recording = %held.record.recording, epoch = held.record.epoch, "claimed");
                     return Ok(Taken::Ours(Box::new(Job {
                         meta: meta.clone(),
@@ -113,10 +111,7 @@ impl Desk {
                 }
                 // The answer to an earlier try was lost, and its secret with it: the next epoch has a key of its own.
                 Err(SealError::Store(StoreError::Exists { .. })) => held = self.next_epoch(held).await?,
-                Err(why) if why.is_passing() => {
-                    warn!(error = &why as &dyn std::error::Error, "no key yet; trying again");
-                    tokio::time::sleep(PAUSE).await;
-                }
+                Err(why) if why.is_passing() && self.pause(&why).await => {}
                 Err(why) => return Err(why),
             }
         }
@@ -126,12 +121,12 @@ impl Desk {
     async fn claim(&self, first: Record) -> Result<Result<Held, &'static str>, StoreError> {
         let path = RecordingPath::new(first.tenant.clone(), first.created, first.recording);
         loop {
-            match again(|| recordings::create(&self.store, &path, &first)).await {
+            match self.again(|| recordings::create(&self.store, &path, &first)).await {
                 Ok(etag) => return Ok(Ok(Held { path, record: first, etag })),
                 Err(StoreError::Exists { .. }) => {}
                 Err(why) => return Err(why),
             }
-            let (found, etag) = again(|| recordings::state(&self.store, &path)).await?;
+            let (found, etag) = self.again(|| recordings::state(&self.store, &path)).await?;
             // Our own write, whose answer was lost.
             if found.owner == first.owner {
                 return Ok(Ok(Held { path, record: found, etag }));
@@ -142,7 +137,7 @@ impl Desk {
                 Err(Refused::Over) => return Ok(Err("it is over")),
                 Err(Refused::Spent) => return Ok(Err("too many workers have tried")),
             };
-            match again(|| recordings::swap(&self.store, &path, &next, &etag)).await {
+            match self.again(|| recordings::swap(&self.store, &path, &next, &etag)).await {
                 Ok(etag) => return Ok(Ok(Held { path, record: next, etag })),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(why) => return Err(why),
@@ -154,19 +149,19 @@ impl Desk {
         let refused = |_| StoreError::Exists { key: held.path.key(&Writer::Epoch(held.record.epoch)) };
         let next = held.record.offer(now()).and_then(|offered| offered.take(held.record.owner.clone(), now()));
         let next = next.map_err(refused)?;
-        let etag = again(|| recordings::swap(&self.store, &held.path, &next, &held.etag)).await?;
+        let etag = self.again(|| recordings::swap(&self.store, &held.path, &next, &held.etag)).await?;
         Ok(Held { record: next, etag, ..held })
     }
 
     /// The request came after its room had ended. If its recording was offered, somebody has to finish it.
     async fn close(&self, first: Record) -> Taken {
         let path = RecordingPath::new(first.tenant.clone(), first.created, first.recording);
-        match again(|| recordings::state(&self.store, &path)).await {
+        match self.again(|| recordings::state(&self.store, &path)).await {
             Ok((found, _)) if found.owner.is_empty() && found.phase.open() => {}
             _ => return Taken::Settle("its room is over"),
         }
         match self.claim(first).await {
-            Ok(Ok(held)) => match again(|| self.earlier(&held.path)).await {
+            Ok(Ok(held)) => match self.again(|| self.earlier(&held.path)).await {
                 Ok(earlier) => Taken::Over(Box::new(held), earlier),
                 Err(why) => Taken::Fail(why),
             },
@@ -178,22 +173,20 @@ impl Desk {
     async fn earlier(&self, path: &RecordingPath) -> Result<bool, StoreError> {
         Ok(!self.store.list(Bucket::Media, &format!("{}live/", path.prefix())).await?.is_empty())
     }
-}
 
-/// Asks the store until it answers. Whoever waits for this can be told to stop.
-async fn again<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> Result<T, StoreError> {
-    loop {
-        match ask().await {
-            Err(why) if why.is_passing() => {
-                warn!(error = &why as &dyn std::error::Error, "the store does not answer; trying again");
-                tokio::time::sleep(PAUSE).await;
+    /// Asks the store until it answers, or until this worker is told to stop.
+    async fn again<T, F: Future<Output = Result<T, StoreError>>>(&self, ask: impl Fn() -> F) -> Result<T, StoreError> {
+        loop {
+            match ask().await {
+                Err(why) if why.is_passing() && self.pause(&why).await => {}
+                answer => return answer,
             }
-            answer => return answer,
         }
     }
-}
 
-/// What becomes of a recording whose room ended while nobody held it.
-pub(crate) fn last_phase(earlier: bool) -> Phase {
-    if earlier { Phase::Ended } else { Phase::Empty }
+    /// False when told to stop meanwhile.
+    async fn pause(&self, why: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+        warn!(error = why as &dyn std::error::Error, "the store does not answer; trying again");
+        self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_some()
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::Context;
 use broker::{Broker, Consumer, Delivery, Work};
 use chassis::Sections;
 use events::{Body, Gate, Verdict};
-use session::{Reason, Room, Session, Spec};
+use session::Room;
 use storage::{Spool, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,15 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, error, info, warn};
 
-use crate::clerk::{Clerk, Duty, Held, Herald, failed, now};
+use crate::clerk::Herald;
 use crate::config::Config;
-use crate::drive::drive;
-use crate::effects::{Effects, Parts};
-use crate::keep::{Keeper, Place};
-use crate::log::Log;
-use crate::origin::{Address, Origin};
+use crate::epoch;
 use crate::process::{Launch, MediaProgram};
-use crate::take::{Desk, Job, Taken, last_phase};
+use crate::take::{Desk, Taken};
 use crate::telemetry;
 
 /// Between two tries of what the start waits for: with `lectern up`, the store comes up beside us.
@@ -156,11 +152,11 @@ async fn attend(shop: Arc<Shop>, broker: Broker, delivery: Delivery) {
         Taken::Ours(job) => {
             let settled = delivery.settle().await;
             let span = telemetry::span(&job.held.record);
-            record(&shop, *job, news).instrument(span).await;
+            epoch::record(&shop, *job, news).instrument(span).await;
             settled
         }
         Taken::Over(held, earlier) => {
-            close(&shop, *held, &delivery.event.meta, earlier).await;
+            epoch::close(&shop, *held, &delivery.event.meta, earlier).await;
             delivery.settle().await
         }
         Taken::Settle(why) => {
@@ -204,75 +200,4 @@ pub(crate) fn about(asked: &events::Event, heard: &events::Event) -> Option<Room
         Body::RecordingStopped(stop) if same && stop.policy == request.policy => Some(Room::StopRequested),
         _ => None,
     }
-}
-
-/// Records what is ours, to its end.
-pub(crate) async fn record(shop: &Shop, job: Job, news: mpsc::Receiver<Room>) {
-    let meta = job.meta.clone();
-    let clerk = Clerk::begin(job.held.clone(), &meta, shop.desk.store.clone(), shop.herald.clone());
-    let server = shop.config.server(&meta.instance);
-    let joined = server.ok_or(Reason::UnknownInstance).and_then(|server| {
-        shop.config.join(server, &meta.room).map(|join| (server, join)).map_err(|why| {
-            error!(error = format!("{why:#}"), "cannot prepare to join");
-            Reason::WorkerBroken
-        })
-    });
-    let (server, join) = match joined {
-        Ok(joined) => joined,
-        Err(reason) => {
-            warn!(reason = reason.word(), instance = meta.instance, "not recorded");
-            clerk.put(Duty::Become(claim::Phase::Failed, Some(reason)));
-            clerk.put(Duty::Tell(failed(&job.held.record, reason, true)));
-            clerk.finish(&shop.desk.stop).await;
-            return;
-        }
-    };
-    let meeting::Server::Janus(janus) = server;
-    let record = &job.held.record;
-    let spec = Spec {
-        earlier: job.earlier,
-        layout: record.layout,
-        pipeline: shop.config.recorder.pipeline.clone(),
-        limits: shop.config.recorder.limits.limits(job.asked.longest()),
-        seed: u64::from(record.epoch) ^ record.created.0.unsigned_abs(),
-    };
-    let place = Place {
-        path: job.held.path.clone(),
-        epoch: record.epoch,
-        key: job.key.clone(),
-        store: shop.desk.store.clone(),
-        spool: shop.spool.clone(),
-    };
-    let url = shop.config.recorder.origin.clone().filter(|_| record.webinar);
-    if record.webinar && url.is_none() {
-        warn!("a webinar, but recorder.origin is not set: it is recorded and shown to nobody");
-    }
-    let origin = url.map(|url| {
-        let token = shop.config.ingest_token.clone();
-        Origin::begin(Address { url, token, recording: record.recording, epoch: record.epoch })
-    });
-    let begun = std::time::Instant::now();
-    let parts = Parts {
-        join,
-        launch: shop.launch.clone(),
-        keeper: Keeper::new(place, spec.pipeline.clone(), now()),
-        clerk,
-        origin,
-        log: Log::begin(&spec, begun),
-        sign: janus.sign.clone(),
-    };
-    let effects = Effects::new(job, parts);
-    drive(Session::new(spec, begun), effects, news, shop.desk.stop.clone()).await;
-}
-
-/// Finishes a recording that was offered and whose room is over.
-async fn close(shop: &Shop, held: Held, asked: &events::Meta, earlier: bool) {
-    let record = held.record.clone();
-    let clerk = Clerk::begin(held, asked, shop.desk.store.clone(), shop.herald.clone());
-    clerk.put(Duty::Become(last_phase(earlier), Some(Reason::RoomEnded)));
-    clerk.put(Duty::Tell(match earlier {
-        true => Body::EpochStored(record.stored(true)),
-        false => failed(&record, Reason::RoomEnded, false),
-    }));
-    clerk.finish(&shop.desk.stop).await;
 }

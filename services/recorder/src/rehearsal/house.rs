@@ -26,10 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clerk::{Herald, now};
 use crate::config::Config;
+use crate::epoch::record;
 use crate::process::{Launch, Launched};
 use crate::take::{Desk, Job, Taken};
 use crate::wire::{self, Command, Report};
-use crate::worker::{Shop, record};
+use crate::worker::Shop;
 
 /// Longer than anything here takes, shorter than a hanging test is worth.
 pub(crate) const SOON: Duration = Duration::from_secs(20);

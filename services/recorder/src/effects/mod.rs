@@ -1,0 +1,208 @@
+//! Performs what a session asks for, and brings back what comes of it. Every action is begun and left; results are inputs.
+//! Decides nothing: the session does.
+
+mod hear;
+mod tell;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meeting::JoinSpec;
+use session::{Action, Input, Meeting, Object, Outcome, Release, State, Storage};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info};
+
+use crate::attendance;
+use crate::clerk::{Clerk, now};
+use crate::faults;
+use crate::keep::Keeper;
+use crate::log::Log;
+use crate::origin::Origin;
+use crate::process::{BACKLOG, Heard, Launch, Media};
+use crate::take::Job;
+use crate::wire::Command;
+
+/// For the origin to take the last parts.
+const LAST_PARTS: Duration = Duration::from_secs(5);
+
+pub(crate) struct Effects {
+    job: Job,
+    join: JoinSpec,
+    launch: Arc<dyn Launch>,
+    /// The media process, and its number: what an earlier one still says is not heard.
+    media: Option<Media>,
+    number: u32,
+    tell: mpsc::Sender<(u32, Heard)>,
+    heard: mpsc::Receiver<(u32, Heard)>,
+    /// Attempts to join, over all media processes: what is seen in an earlier attempt is not heard.
+    joins: u32,
+    pipeline: bool,
+    live: bool,
+    ending: JoinSet<()>,
+    keeper: Keeper,
+    clerk: Clerk,
+    origin: Option<Origin>,
+    room: attendance::Room,
+    log: Log,
+    /// When the room was lost, while it is.
+    lost: Option<media::WallTime>,
+    waiting: VecDeque<Input>,
+}
+
+/// What an epoch is made with.
+pub(crate) struct Parts {
+    pub(crate) join: JoinSpec,
+    pub(crate) launch: Arc<dyn Launch>,
+    pub(crate) keeper: Keeper,
+    pub(crate) clerk: Clerk,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) log: Log,
+    /// How the platform shows that it is being recorded.
+    pub(crate) sign: String,
+}
+
+impl Effects {
+    pub(crate) fn new(job: Job, parts: Parts) -> Self {
+        let (tell, heard) = mpsc::channel(BACKLOG);
+        let room = attendance::Room::new(job.asked.clone(), parts.sign);
+        Self {
+            job,
+            join: parts.join,
+            launch: parts.launch,
+            media: None,
+            number: 0,
+            tell,
+            heard,
+            joins: 0,
+            pipeline: false,
+            live: false,
+            ending: JoinSet::new(),
+            keeper: parts.keeper,
+            clerk: parts.clerk,
+            origin: parts.origin,
+            room,
+            log: parts.log,
+            lost: None,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// What happens next. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Input {
+        loop {
+            if let Some(input) = self.waiting.pop_front() {
+                return input;
+            }
+            tokio::select! {
+                Some((number, heard)) = self.heard.recv() => {
+                    if number == self.number && let Some(input) = self.hear(heard) {
+                        return input;
+                    }
+                }
+                Some((object, stored)) = self.keeper.next() => {
+                    return Input::Storage(if stored { Storage::Stored(object) } else { Storage::Failed(object) });
+                }
+                () = self.clerk.superseded() => return Input::Claim(session::Claim::Superseded),
+                Some(_) = self.ending.join_next() => {}
+            }
+        }
+    }
+
+    pub(crate) fn note(&mut self, input: &Input, at: Instant) {
+        self.log.note(input, at);
+    }
+
+    /// The session went from one state to another.
+    pub(crate) fn moved(&mut self, from: &State, to: &State) {
+        let away = |state: &State| matches!(state, State::Rejoining { .. });
+        if away(to) && !away(from) {
+            self.lost = Some(now());
+        }
+        if away(from)
+            && !away(to)
+            && let Some(lost) = self.lost.take()
+        {
+            self.keeper.gap(lost, now(), "out of the room");
+        }
+    }
+
+    pub(crate) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Join { .. } => self.join(),
+            Action::Leave => self.say(Command::Leave),
+            Action::Start(spec) => {
+                self.pipeline = true;
+                self.say(Command::Start(spec));
+            }
+            Action::AddTrack(track) => self.say(Command::AddTrack(track)),
+            Action::DropTrack(id) => self.say(Command::DropTrack(id)),
+            Action::Arrange(scene) => self.say(Command::Arrange(scene)),
+            Action::Drain => self.say(Command::Drain),
+            Action::Kill => self.end_media(),
+            Action::Store(Object::Journal) => self.conclude(),
+            Action::Store(object) => self.keeper.store(object),
+            Action::Announce(news) => self.announce(news),
+            Action::Release(Release::Finished(outcome)) => self.finished(outcome),
+            // Nobody takes over while we still record; who goes on is settled by `settle`, when all is known.
+            Action::Release(Release::HandOver) => info!("the recording is given up to another worker"),
+        }
+    }
+
+    fn join(&mut self) {
+        if self.media.is_none() {
+            self.number += 1;
+            match self.launch.launch() {
+                Ok(launched) => self.media = Some(Media::begin(launched, self.number, self.tell.clone())),
+                Err(error) => {
+                    error!(%error, "no media process can be started; check recorder.media_program");
+                    let (fault, why) = faults::NOT_STARTED;
+                    return self.waiting.push_back(Input::Meeting(Meeting::Lost(fault, why)));
+                }
+            }
+        }
+        self.joins += 1;
+        self.say(Command::Join { number: self.joins, spec: Box::new(self.join.clone()) });
+    }
+
+    fn say(&self, command: Command) {
+        if let Some(media) = &self.media {
+            media.say(command);
+        }
+    }
+
+    fn end_media(&mut self) {
+        self.pipeline = false;
+        // What it still says is not heard.
+        self.number += 1;
+        if let Some(media) = self.media.take() {
+            self.ending.spawn(media.end().in_current_span());
+        }
+    }
+
+    /// The epoch's last objects, sealed like everything else.
+    fn conclude(&mut self) {
+        let description = self.room.describe().and_then(|told| serde_json::to_vec(&told).ok()).unwrap_or_default();
+        self.keeper.conclude(description, self.log.text().to_vec(), now());
+    }
+
+    /// The session has ended: lets go of everything, and settles who goes on with a recording that was given up.
+    pub(crate) async fn settle(mut self, outcome: Outcome, stop: &CancellationToken) {
+        let over = match outcome {
+            Outcome::HandedOver => self.give_up(stop.is_cancelled()),
+            Outcome::Superseded => false,
+            Outcome::Complete | Outcome::Cut(_) | Outcome::Empty(_) | Outcome::Failed(..) => true,
+        };
+        self.end_media();
+        let Self { clerk, origin, live, mut ending, .. } = self;
+        let pushed = async {
+            if let Some(origin) = origin {
+                origin.finish(over && live, LAST_PARTS).await;
+            }
+        };
+        let gone = async { while ending.join_next().await.is_some() {} };
+        tokio::join!(clerk.finish(stop), pushed, gone);
+    }
+}
