@@ -156,3 +156,119 @@ fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<(FourCC, &[u8], usize), Od
         Some(Ok((header.kind, body, begins)))
     })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use mp4_atom::{Avc1, Codec, Encode, Mdhd, Mfhd, Stbl, Stsd, Tfdt, Tfhd, TrunEntry};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A track of pictures with a clock of 1000.
+    pub(crate) fn trak() -> Trak {
+        let mut trak = Trak::default();
+        trak.tkhd.track_id = 1;
+        trak.mdia.mdhd = Mdhd { timescale: 1000, language: "und".into(), ..Mdhd::default() };
+        let mut picture = Avc1::default();
+        (picture.avcc.configuration_version, picture.avcc.length_size) = (1, 4);
+        let stsd = Stsd { codecs: vec![Codec::Avc1(picture)] };
+        trak.mdia.minf.stbl = Stbl { stsd, ..Stbl::default() };
+        trak
+    }
+
+    pub(crate) fn init() -> Init {
+        Init { trak: trak(), timescale: 1000, shift: 0, defaults: Trex::default() }
+    }
+
+    /// A chunk whose samples begin at `at` and have these sizes.
+    fn chunk(at: u64, sizes: &[u32]) -> Vec<u8> {
+        let entry = |size: &u32| TrunEntry { size: Some(*size), ..TrunEntry::default() };
+        let mut moof = Moof {
+            mfhd: Mfhd { sequence_number: 1 },
+            traf: vec![Traf {
+                tfhd: Tfhd {
+                    track_id: 1,
+                    default_sample_duration: Some(40),
+                    default_sample_flags: Some(NON_SYNC),
+                    default_base_is_moof: true,
+                    ..Tfhd::default()
+                },
+                tfdt: Some(Tfdt { base_media_decode_time: at }),
+                trun: vec![Trun { data_offset: Some(0), samples: sizes.iter().map(entry).collect::<Vec<_>>().into() }],
+                ..Traf::default()
+            }],
+        };
+        let mut bytes = Vec::new();
+        moof.encode(&mut bytes).unwrap();
+        moof.traf[0].trun[0].data_offset = Some(i32::try_from(bytes.len() + 8).unwrap());
+        bytes.clear();
+        moof.encode(&mut bytes).unwrap();
+        let payload: u32 = sizes.iter().sum();
+        bytes.extend_from_slice(&(payload + 8).to_be_bytes());
+        bytes.extend_from_slice(b"mdat");
+        bytes.extend((0..payload).map(|n| n as u8));
+        bytes
+    }
+
+    #[test]
+    fn samples_of_several_chunks_are_found_where_they_lie() {
+        let (one, two) = (chunk(1000, &[3, 5]), chunk(1080, &[7]));
+        let bytes = [one.clone(), two].concat();
+        let found = samples(&init(), &bytes).unwrap();
+        let told: Vec<_> = found.iter().map(|s| (s.at, s.lasts, s.size, s.sync)).collect();
+        assert_eq!(told, [(1000, 40, 3, false), (1040, 40, 5, false), (1080, 40, 7, false)]);
+        let media: Vec<&[u8]> = found.iter().map(|s| &bytes[s.offset as usize..][..s.size as usize]).collect();
+        assert_eq!(media, [&[0, 1, 2][..], &[3, 4, 5, 6, 7], &[0, 1, 2, 3, 4, 5, 6]]);
+    }
+
+    #[test]
+    fn what_is_no_segment_is_refused_with_its_reason() {
+        let back = [chunk(1000, &[1]), chunk(900, &[1])].concat();
+        let mut outside = chunk(0, &[4]);
+        outside.truncate(outside.len() - 1);
+        let table: [(&[u8], Odd); 5] = [
+            (b"", Odd::Empty),
+            (b"not boxes at all", Odd::Boxes),
+            (b"\0\0\0\x08free", Odd::Lacks("samples")),
+            (&back, Odd::Lacks("an order in time")),
+            (&outside, Odd::Outside),
+        ];
+        for (bytes, odd) in table {
+            assert_eq!(samples(&init(), bytes).unwrap_err(), odd);
+        }
+        assert_eq!(Init::parse(b"").unwrap_err(), Odd::Empty);
+        assert_eq!(Init::parse(&chunk(0, &[1])).unwrap_err(), Odd::Lacks("a moov box"));
+    }
+
+    #[test]
+    fn a_run_without_sizes_that_counts_to_four_billion_is_refused_at_once() {
+        let mut moof = chunk(0, &[1]);
+        let trun = moof.windows(4).position(|w| w == b"trun").unwrap();
+        // No per-sample fields; the count is all that is left.
+        moof[trun + 4..trun + 8].copy_from_slice(&[0, 0, 0, 1]);
+        moof[trun + 8..trun + 12].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert!(matches!(samples(&init(), &moof), Err(Odd::TooMany | Odd::Boxes)));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_lies_in_the_store_no_sample_lies_outside_of_it(
+            sizes in proptest::collection::vec(0_u32..50, 1..6),
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let mut bytes = [chunk(5, &sizes), chunk(9000, &sizes)].concat();
+            for (at, to) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = to;
+            }
+            bytes.truncate(cut.index(bytes.len()) + 1);
+            if let Ok(found) = samples(&init(), &bytes) {
+                prop_assert!(!found.is_empty());
+                for sample in found {
+                    prop_assert!(sample.offset as usize + sample.size as usize <= bytes.len());
+                }
+            }
+        }
+    }
+}

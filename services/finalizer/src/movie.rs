@@ -200,3 +200,69 @@ pub(crate) fn rescale(at: i64, from: u32, to: u32) -> i64 {
     let scaled = (i128::from(at) * i128::from(to) * 2 + from).div_euclid(from * 2);
     i64::try_from(scaled).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use media::Rendition;
+    use mp4_atom::{Any, DecodeMaybe};
+
+    use super::*;
+    use crate::fragment::{Init, Sample, tests::init};
+    use crate::gather::Segment;
+    use crate::track::{Lane, Unit};
+
+    /// A segment of five samples of `size` bytes each, beginning at `at`.
+    fn segment(at: u64, size: u32) -> Segment {
+        let sample = |n: u64| Sample { at: at + n * 40, lasts: 40, shift: 0, offset: 0, size, sync: n == 0 };
+        let samples = (0..5).map(sample).collect();
+        Segment { rendition: Rendition::video(), epoch: 0, key: String::new(), sha256: String::new(), samples }
+    }
+
+    fn stbl_of(segments: &[Segment], init: &Init) -> (Stbl, usize) {
+        let units = segments.iter().map(|segment| Unit { segment, init, origin: 0 }).collect();
+        let lane = Lane { rendition: Rendition::video(), units };
+        let mut tracks = [Track::build(&lane).unwrap()];
+        let movie = Movie::lay_out(&mut tracks, WallTime::default()).unwrap();
+        let mut head = &movie.head[..];
+        loop {
+            if let Some(Any::Moov(moov)) = Any::decode_maybe(&mut head).unwrap() {
+                return (moov.trak[0].mdia.minf.stbl.clone(), movie.head.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_file_has_short_offsets_and_a_large_one_long_ones() {
+        let init = init();
+        let (small, head) = stbl_of(&[segment(0, 100), segment(200, 100)], &init);
+        assert_eq!(small.stco.unwrap().entries, [head as u32, head as u32 + 500]);
+        assert_eq!(small.co64, None);
+
+        let gigabyte = 1 << 30;
+        let (large, head) = stbl_of(&[segment(0, gigabyte), segment(200, gigabyte)], &init);
+        assert_eq!(large.co64.unwrap().entries, [head as u64, head as u64 + 5 * u64::from(gigabyte)]);
+        assert_eq!((large.stco, large.stss.unwrap().entries), (None, vec![1, 6]));
+    }
+
+    #[test]
+    fn a_picture_stands_until_the_next_one() {
+        let (stbl, _) = stbl_of(&[segment(0, 1), segment(1200, 1)], &init());
+        let runs: Vec<_> = stbl.stts.entries.iter().map(|run| (run.sample_count, run.sample_delta)).collect();
+        assert_eq!(runs, [(4, 40), (1, 1040), (5, 40)]);
+    }
+
+    #[test]
+    fn times_are_rescaled_to_the_nearest() {
+        //   at        from     to      becomes
+        let table = [
+            (1, 3, 2, 1),
+            (-1, 3, 2, -1),
+            (1, 1000, 90_000, 90),
+            (333_333, 1_000_000, 30, 10),
+            (i64::MAX, 1, 2, i64::MAX),
+        ];
+        for (at, from, to, becomes) in table {
+            assert_eq!(rescale(at, from, to), becomes, "{at} from {from} to {to}");
+        }
+    }
+}
