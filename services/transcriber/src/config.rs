@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chassis::Sections;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ pub struct Config {
     pub test_model: bool,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
     /// A ggml file, relative to the configuration.
@@ -73,14 +74,18 @@ impl Config {
         Ok(config)
     }
 
-    /// Loads the model for `language`: its own, that of its primary subtag, or the default. Blocks.
+    /// The model for `language`: its own, that of its primary subtag, or the default.
+    pub(crate) fn model_for(&self, language: &str) -> Option<&ModelFile> {
+        let primary = language.split('-').next().unwrap_or(language);
+        [language, primary, "default"].iter().find_map(|name| self.models.get(*name))
+    }
+
+    /// Loads the model for `language`. Blocks; a large one takes seconds.
     ///
     /// # Errors
     /// See [`NoModel`].
     pub fn load(&self, language: &str) -> Result<Model, NoModel> {
-        let primary = language.split('-').next().unwrap_or(language);
-        let file = [language, primary, "default"].iter().find_map(|name| self.models.get(*name));
-        let file = file.ok_or_else(|| NoModel::Unconfigured(language.to_owned()))?;
+        let file = self.model_for(language).ok_or_else(|| NoModel::Unconfigured(language.to_owned()))?;
         if !self.test_model && file.sha256.eq_ignore_ascii_case(TEST_MODEL_SHA256) {
             return Err(NoModel::TestModel);
         }
@@ -88,6 +93,42 @@ impl Config {
         if model.is_test_model() {
             tracing::warn!("TEST MODEL in use: it knows 112 words of synthetic speech and must not serve people");
         }
+        Ok(model)
+    }
+}
+
+/// The configured models, of which the last used one stays loaded: a large one takes seconds and gigabytes.
+#[derive(Debug)]
+pub struct Models {
+    config: Config,
+    loaded: Mutex<Option<(ModelFile, Arc<Model>)>>,
+}
+
+impl Models {
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, loaded: Mutex::new(None) }
+    }
+
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The model for `language`. Blocks when it is not loaded yet.
+    ///
+    /// # Errors
+    /// See [`NoModel`].
+    pub fn get(&self, language: &str) -> Result<Arc<Model>, NoModel> {
+        let wanted = self.config.model_for(language);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded.as_ref() {
+            Some((file, model)) if Some(file) == wanted => return Ok(Arc::clone(model)),
+            // The old one goes before the new one comes.
+            _ => *loaded = None,
+        }
+        let model = Arc::new(self.config.load(language)?);
+        *loaded = wanted.cloned().map(|file| (file, Arc::clone(&model)));
         Ok(model)
     }
 }

@@ -7,18 +7,22 @@
 //! usable model the recording stays READY and `transcript.failed` says why.
 
 mod config;
+mod error;
 mod sound;
+mod text;
 mod work;
 mod write;
 
 use chassis::Sections;
 
-pub use config::{Config, ModelFile, NoModel};
+pub use config::{Config, ModelFile, Models, NoModel};
+pub use error::TranscribeError;
 pub use sound::{Sound, SoundError};
 pub use work::run;
-pub use write::{Done, TranscribeError, Transcriber};
+pub use write::{Done, Transcriber};
 
-/// For `lectern check-config`: every configured model is there, whole and as its hash says.
+/// For `lectern check-config`: every configured model is there, whole, as its hash says, and knows
+/// its language.
 ///
 /// # Errors
 /// The first model that cannot be used.
@@ -29,7 +33,11 @@ pub fn check(sections: &Sections) -> anyhow::Result<()> {
         "no speech model is configured, so recordings get no transcript; add [transcriber.models.default]"
     );
     for language in config.models.keys() {
-        config.load(language)?;
+        let model = config.load(language)?;
+        anyhow::ensure!(
+            language == "default" || model.hears(language).is_some(),
+            "the model configured for {language} does not know it; configure one that does"
+        );
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Mutex;
 
 use rubato::{Resampler, SincFixedIn, SincInterpolationParameters, SincInterpolationType, WindowFunction};
-use storage::SealedReader;
+use storage::{SealedReader, StoreError};
 use symphonia::core::audio::SampleBuffer;
 use symphonia::core::codecs::{CODEC_TYPE_AAC, Decoder, DecoderOptions};
 use symphonia::core::errors::Error as Symphonia;
@@ -24,10 +24,25 @@ const STEP: usize = 4800;
 pub enum SoundError {
     #[error("the film has no AAC track")]
     Silent,
+    #[error("could not fetch the film")]
+    Store(#[source] StoreError),
     #[error("cannot decode the film's sound")]
-    Decode(#[from] Symphonia),
+    Decode(#[source] Symphonia),
     #[error("cannot resample from {0} Hz")]
     Rate(u32),
+}
+
+impl From<Symphonia> for SoundError {
+    /// What the store said comes out of the decoder as it went in.
+    fn from(error: Symphonia) -> Self {
+        match error {
+            Symphonia::IoError(why) => match why.downcast::<StoreError>() {
+                Ok(store) => Self::Store(store),
+                Err(why) => Self::Decode(Symphonia::IoError(why)),
+            },
+            other => Self::Decode(other),
+        }
+    }
 }
 
 /// An iterator over blocks of samples at [`RATE`].
@@ -36,8 +51,10 @@ pub struct Sound {
     decoder: AacDecoder,
     track: u32,
     resampler: SincFixedIn<f32>,
-    /// Mono at the film's rate, less than one step of it.
+    /// Mono at the film's rate, about one step of it.
     waiting: Vec<f32>,
+    /// Where the next packet should begin, in samples of the film.
+    next: u64,
     ended: bool,
 }
 
@@ -61,7 +78,8 @@ impl Sound {
         let rate = track.codec_params.sample_rate.ok_or(SoundError::Silent)?;
         let decoder = AacDecoder::try_new(&track.codec_params, &DecoderOptions::default())?;
         let quality = SincInterpolationParameters {
-            sinc_len: 64,
+            // At 48 kHz, 64 would let what lies above Whisper's band fold into it.
+            sinc_len: 256,
             f_cutoff: 0.92,
             interpolation: SincInterpolationType::Nearest,
             oversampling_factor: 64,
@@ -69,7 +87,7 @@ impl Sound {
         };
         let resampler = SincFixedIn::new(f64::from(RATE) / f64::from(rate), 1.0, quality, STEP, 1);
         let resampler = resampler.map_err(|_| SoundError::Rate(rate))?;
-        Ok(Self { track: track.id, film, decoder, resampler, waiting: Vec::new(), ended: false })
+        Ok(Self { track: track.id, film, decoder, resampler, waiting: Vec::new(), next: 0, ended: false })
     }
 
     /// The next block; none at the end.
@@ -101,7 +119,12 @@ impl Sound {
             }
             Err(error) => return Err(error.into()),
         };
-        match self.decoder.decode(&packet) {
+        // A packet that lasts longer than its sound bridges a gap: its time must pass all the same.
+        let silent = packet.ts().saturating_sub(self.next);
+        self.waiting.extend(std::iter::repeat_n(0.0, usize::try_from(silent).unwrap_or(0)));
+        let before = self.waiting.len();
+        let decoded = self.decoder.decode(&packet);
+        match decoded {
             Ok(sound) => {
                 let spec = *sound.spec();
                 let mut samples = SampleBuffer::<f32>::new(sound.capacity() as u64, spec);
@@ -110,15 +133,13 @@ impl Sound {
                 let mono =
                     samples.samples().chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32);
                 self.waiting.extend(mono);
-                Ok(())
             }
-            // One broken packet is a click, not the end of a transcript; its time must pass all the same.
-            Err(Symphonia::DecodeError(_)) => {
-                self.waiting.extend(std::iter::repeat_n(0.0, usize::try_from(packet.dur).unwrap_or(1024)));
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
+            // One broken packet is a click, not the end of a transcript.
+            Err(Symphonia::DecodeError(_)) => {}
+            Err(error) => return Err(error.into()),
         }
+        self.next = packet.ts() + (self.waiting.len() - before) as u64;
+        Ok(())
     }
 }
 
@@ -130,7 +151,12 @@ struct Film {
 
 impl Film {
     fn with<T>(&mut self, act: impl FnOnce(&mut SealedReader) -> io::Result<T>) -> io::Result<T> {
-        act(self.film.get_mut().map_err(|_| io::Error::other("a reader of the film panicked"))?)
+        let film = self.film.get_mut().map_err(|_| io::Error::other("a reader of the film panicked"))?;
+        // Symphonia says "unexpected end" where a film ends well, so what is amiss in ours must have another name.
+        act(film).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::InvalidData, error),
+            _ => error,
+        })
     }
 }
 

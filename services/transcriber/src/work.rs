@@ -13,8 +13,9 @@ use storage::{Identity, Recipients, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::Config;
-use crate::write::{Done, TranscribeError, Transcriber};
+use crate::config::{Config, Models};
+use crate::error::TranscribeError;
+use crate::write::{Done, Transcriber};
 
 /// Pauses between tries in one delivery; after them it goes to the end of the queue.
 const PAUSES: [Duration; 4] =
@@ -30,7 +31,16 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     broker.password_file = broker.password_file.map(|file| sections.beside(&file));
     let broker = Broker::connect(&broker, stop.clone()).await?;
     let mut work = broker.work(Work::Transcribe, 1).await?;
-    tracing::info!(languages = transcriber.config.models.len(), "transcriber ready");
+    let config = transcriber.models.config();
+    if config.models.is_empty() {
+        tracing::warn!(
+            "no speech model is configured, so recordings get no transcript; add [transcriber.models.default]"
+        );
+    }
+    if config.test_model {
+        tracing::warn!("TEST MODEL allowed: it knows 112 words of synthetic speech and must not serve people");
+    }
+    tracing::info!(models = config.models.len(), "transcriber ready");
     while let Some(delivery) = work.next().await {
         handle(&transcriber, &broker, delivery, &stop).await;
     }
@@ -55,7 +65,7 @@ impl Transcriber {
             identity: Identity::load(&sections.beside(&identity))?,
             recipients: Recipients::parse(&seal.recipients)?,
             signing: Arc::new(SigningKey::load(&sections.beside(&signing))?),
-            config: Config::read(sections)?,
+            models: Arc::new(Models::new(Config::read(sections)?)),
         })
     }
 }
