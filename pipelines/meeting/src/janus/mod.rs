@@ -94,6 +94,9 @@ pub(crate) async fn join(
     events: mpsc::UnboundedSender<Event>,
     routes: Routes,
 ) -> Result<Room, Loss> {
+    if server.sign.trim().is_empty() {
+        return Err(Loss::Refused("nobody records without a sign; give the server a `sign`".into()));
+    }
     let lost = |error: WireError| loss(error, spec.pin.is_some());
     let (mut session, link) = Session::connect(&server.url, spec.api_secret.as_deref()).await.map_err(lost)?;
     session.create().await.map_err(lost)?;
@@ -113,7 +116,7 @@ pub(crate) async fn join(
         control,
         link,
         seat: Arc::new(seat),
-        roster: Roster::new(server.screen.clone()),
+        roster: Roster::new(server.screen.clone(), server.sign.clone()),
         routes,
         feeds: HashMap::new(),
         receptions: JoinSet::new(),

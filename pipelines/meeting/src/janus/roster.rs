@@ -4,7 +4,8 @@
 //! A person is in the room from the first notice that names them (`joining` and `attendees` where the room has
 //! `notify_joining`, else their first publication) until `leaving` or `kicked`. `unpublished` comes twice and only ends
 //! their tracks. Janus has no word for a screen share: [`ScreenRule`] finds it, and a publisher who is only somebody's
-//! screen is not a person of its own while that somebody is here.
+//! screen is not a person of its own while that somebody is here. Who has our own sign for a name and sends nothing is
+//! another recorder, and no person either.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,8 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Roster {
     rule: ScreenRule,
+    /// The name of every recorder.
+    sign: String,
     /// In order of arrival.
     people: Vec<Person>,
     tracks: BTreeMap<TrackId, Voice>,
@@ -76,15 +79,17 @@ impl Voice {
 }
 
 impl Roster {
-    pub(crate) fn new(rule: ScreenRule) -> Self {
-        Self { rule, people: Vec::new(), tracks: BTreeMap::new(), speaking: Vec::new() }
+    pub(crate) fn new(rule: ScreenRule, sign: String) -> Self {
+        Self { rule, sign, people: Vec::new(), tracks: BTreeMap::new(), speaking: Vec::new() }
     }
 
     /// What follows from `notice`.
     pub(crate) fn hear(&mut self, notice: Notice) -> Vec<Step> {
         let mut steps = Vec::new();
         for person in notice.attendees.iter().chain(&notice.joining) {
-            self.arrive(person, &mut steps);
+            if person.display.as_ref() != Some(&self.sign) {
+                self.arrive(person, &mut steps);
+            }
         }
         for publisher in &notice.publishers {
             self.publish(publisher, &mut steps);

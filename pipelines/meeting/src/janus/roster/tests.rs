@@ -25,7 +25,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self { roster: Roster::new(ScreenRule::default()), tracks: Vec::new() }
+        Self { roster: Roster::new(ScreenRule::default(), "REC".into()), tracks: Vec::new() }
     }
 
     fn hear(&mut self, data: Value) -> String {
@@ -123,6 +123,15 @@ fn namesakes_and_those_who_come_back_are_told_apart() {
     let again = scene.hear(publisher(1, "Bo", &camera_and_microphone()));
     assert_eq!(again, "+1=Bo receive(1:0,1) track3(1:Microphone) track4(1:Camera)");
     assert_eq!(scene.hear(json!({"videoroom": "event", "id": 2, "display": "Bo\u{202e} Berg"})), "+2=Bo Berg");
+}
+
+#[test]
+fn another_recorder_is_nobody_until_it_sends() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.hear(json!({"videoroom": "event", "joining": {"id": 5, "display": "REC"}})), "");
+    assert_eq!(scene.hear(json!({"videoroom": "event", "leaving": 5})), "");
+    let impostor = scene.hear(publisher(6, "REC", &camera_and_microphone()));
+    assert_eq!(impostor, "+6=REC receive(6:0,1) track1(6:Microphone) track2(6:Camera)");
 }
 
 #[test]
