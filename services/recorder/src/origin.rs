@@ -1,5 +1,6 @@
 //! Webinars: pushes what the compositor makes to the origin, over HTTP. The origin being slow or away never delays the
-//! recording: what has become too old for viewers is dropped and counted.
+//! recording: what has become too old for viewers is dropped and counted. An origin that has restarted is told the
+//! beginning again, and goes on with the next whole segment.
 
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,8 @@ enum Answer {
     Taken,
     /// It makes no sense to say it again.
     Refused(StatusCode),
+    /// It knows nothing of this epoch (412): it has restarted, and wants to hear the beginning again.
+    Forgotten,
     /// Another worker's epoch is newer (409): this one has nothing to say any more.
     Fenced,
     Away,
@@ -108,9 +111,10 @@ async fn push_all(address: Address, mut pushes: mpsc::Receiver<(Instant, Push)>)
         Ok(client) => client,
         Err(error) => return error!(%error, "no HTTP client; the webinar is not shown"),
     };
-    let (mut late, mut fenced) = (0_u64, false);
+    let (mut late, mut fenced, mut inits) = (0_u64, false, Vec::new());
     while let Some((made, push)) = pushes.recv().await {
         let expires = matches!(push, Push::Part(_));
+        let mut reminded = false;
         while !fenced {
             if expires && made.elapsed() > STALE {
                 late += 1;
@@ -122,12 +126,24 @@ async fn push_all(address: Address, mut pushes: mpsc::Receiver<(Instant, Push)>)
                     warn!(%status, "the origin refused a piece of the webinar");
                     break;
                 }
+                Answer::Forgotten if !reminded => {
+                    reminded = true;
+                    for init in &inits {
+                        // What is said next shows whether it was taken.
+                        let _ = ask(address.say(&client, init)).await;
+                    }
+                }
+                // In the middle of a segment; the next one it takes.
+                Answer::Forgotten => break,
                 Answer::Fenced => {
                     warn!("the origin has a newer epoch; nothing more is pushed");
                     fenced = true;
                 }
                 Answer::Away => tokio::time::sleep(PAUSE).await,
             }
+        }
+        if matches!(push, Push::Init(_)) {
+            inits.push(push);
         }
     }
     if late > 0 {
@@ -139,6 +155,7 @@ async fn ask(request: RequestBuilder) -> Answer {
     match request.send().await.map(|answer| answer.status()) {
         Ok(status) if status.is_success() => Answer::Taken,
         Ok(StatusCode::CONFLICT) => Answer::Fenced,
+        Ok(StatusCode::PRECONDITION_FAILED) => Answer::Forgotten,
         Ok(status) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Answer::Away,
         Ok(status) => Answer::Refused(status),
         Err(_) => Answer::Away,

@@ -21,8 +21,8 @@ struct Heard {
 
 type All = Arc<Mutex<Vec<Heard>>>;
 
-/// An origin of forty lines that answers everything with `status`.
-async fn origin(status: &'static str) -> (String, All, JoinSet<()>) {
+/// An origin of forty lines that answers as `answer` says to what it hears in `All`, the newest last.
+async fn origin(answer: impl Fn(&[Heard]) -> &'static str + Copy + Send + 'static) -> (String, All, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let all = All::default();
@@ -34,7 +34,11 @@ async fn origin(status: &'static str) -> (String, All, JoinSet<()>) {
             connections.spawn(async move {
                 let mut stream = BufReader::new(stream);
                 while let Some(request) = one(&mut stream).await {
-                    heard.lock().unwrap().push(request);
+                    let status = {
+                        let mut heard = heard.lock().unwrap();
+                        heard.push(request);
+                        answer(&heard)
+                    };
                     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
                     stream.write_all(answer.as_bytes()).await.unwrap();
                 }
@@ -62,7 +66,7 @@ async fn one(from: &mut BufReader<tokio::net::TcpStream>) -> Option<Heard> {
 
 #[tokio::test]
 async fn a_webinar_is_pushed_in_order_and_to_its_end() {
-    let (url, all, _tasks) = origin("204 No Content").await;
+    let (url, all, _tasks) = origin(|_| "204 No Content").await;
     let mut house = House::with(&format!("origin = {url:?}"), false).await;
     let mut recording = house.begin(&request("run-1", |asked| asked.webinar = true)).await;
     let mut child = house.player().await;
@@ -97,10 +101,49 @@ async fn a_webinar_is_pushed_in_order_and_to_its_end() {
     assert_eq!(told, ["recorder.joined", "recording.started", "stream.live", "epoch.stored", "stream.ended"]);
 }
 
+/// It restarts after the first part of the second segment: from then on it wants both init sections again.
+#[tokio::test]
+async fn an_origin_that_has_restarted_is_told_the_beginning_again() {
+    let forgetful = |heard: &[Heard]| {
+        let is = |request: &Heard, end: &str| request.line.ends_with(end);
+        let Some(restart) = heard.iter().position(|request| is(request, "/video/1/0")) else { return "204 No Content" };
+        let begun = heard[restart + 1..].iter().filter(|request| is(request, "/init")).count() == 2;
+        let last = &heard[heard.len() - 1];
+        // Of the segment that it lost the beginning of it takes nothing.
+        let lost = heard.len() - 1 > restart && is(last, "/video/1/1");
+        if heard.len() - 1 <= restart || is(last, "/init") || begun && !lost {
+            "204 No Content"
+        } else {
+            "412 Precondition Failed"
+        }
+    };
+    let (url, all, _tasks) = origin(forgetful).await;
+    let mut house = House::with(&format!("origin = {url:?}"), false).await;
+    let mut recording = house.begin(&request("run-1", |asked| asked.webinar = true)).await;
+    let mut child = house.player().await;
+    child.go_live().await;
+    for number in 0..3 {
+        child.segment(number).await;
+    }
+    recording.room.send(Room::Ended).await.unwrap();
+    child.finish().await;
+    recording.ends().await;
+
+    let root = format!("/ingest/{}/1", recording.path.recording);
+    let lines = all.lock().unwrap().iter().map(|request| request.line.replace(&root, "")).collect::<Vec<_>>();
+    let restart = lines.iter().position(|line| line == "PUT /video/1/0").unwrap();
+    #[rustfmt::skip]
+    assert_eq!(lines[restart + 1..][..5], [
+        "PUT /video/1/1", "PUT /video/init", "PUT /audio/init", "PUT /video/1/1", "POST /video/1/closed",
+    ]);
+    assert_eq!(lines.iter().filter(|line| line.ends_with("/init")).count(), 4);
+    assert_eq!(lines.last().unwrap(), "POST /end");
+}
+
 /// Viewers wait for the next epoch; an end would send them away.
 #[tokio::test]
 async fn a_webinar_whose_media_process_died_is_not_ended() {
-    let (url, all, _tasks) = origin("204 No Content").await;
+    let (url, all, _tasks) = origin(|_| "204 No Content").await;
     let mut house = House::with(&format!("origin = {url:?}"), false).await;
     let mut recording = house.begin(&request("run-1", |asked| asked.webinar = true)).await;
     let mut child = house.player().await;
@@ -114,7 +157,7 @@ async fn a_webinar_whose_media_process_died_is_not_ended() {
 
 #[tokio::test]
 async fn an_origin_that_is_away_or_has_a_newer_epoch_does_not_touch_the_recording() {
-    let (fenced, all, _tasks) = origin("409 Conflict").await;
+    let (fenced, all, _tasks) = origin(|_| "409 Conflict").await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let away = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
