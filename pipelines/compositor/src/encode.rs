@@ -37,8 +37,35 @@ pub(crate) const COLOURS: (&str, &str) = ("bt601", "mpeg2");
 pub(crate) struct Core {
     pub(crate) compositor: Element,
     pub(crate) mixer: Element,
-    /// Running time from which on the two base sources give no more.
-    end: Arc<AtomicU64>,
+    base: Arc<Base>,
+}
+
+/// How far the two base sources have come, and where both end. What leaves them is stamped a little ahead of the clock
+/// or behind it, by how long each took to start, so the clock alone cannot tell where neither has been yet.
+#[derive(Debug, Default)]
+struct Base(Mutex<Reach>);
+
+#[derive(Debug, Default)]
+struct Reach {
+    given: u64,
+    end: Option<u64>,
+}
+
+impl Base {
+    /// Whether a frame at `pts` still belongs to the recording.
+    fn give(&self, pts: u64) -> bool {
+        let mut reach = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes = reach.end.is_none_or(|end| pts < end);
+        if goes {
+            reach.given = reach.given.max(pts);
+        }
+        goes
+    }
+
+    fn end(&self, at: RunningTime) {
+        let mut reach = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.end = Some(at.0.max(reach.given + 1));
+    }
 }
 
 /// What the core tells while it runs. `produced` counts parts, for whoever watches over it.
@@ -62,22 +89,22 @@ impl Core {
         if !PRESETS.split(' ').any(|preset| preset == spec.preset) {
             return Err(Error::Preset(spec.preset.clone()));
         }
-        let end = Arc::new(AtomicU64::new(u64::MAX));
-        let compositor = Self::picture(pipeline, spec, grid, (zero, &end), packagers.0, ears)?;
-        let mixer = Self::sound(pipeline, spec, grid, (zero, &end), packagers.1, ears)?;
-        Ok(Self { compositor, mixer, end })
+        let base = Arc::new(Base::default());
+        let compositor = Self::picture(pipeline, spec, grid, (zero, &base), packagers.0, ears)?;
+        let mixer = Self::sound(pipeline, spec, grid, (zero, &base), packagers.1, ears)?;
+        Ok(Self { compositor, mixer, base })
     }
 
-    /// Sound and picture both go on to the frame before `at`, however late they are, and end there.
+    /// Sound and picture both go on to the frame before `at`, or where one of them is already, and end there.
     pub(crate) fn end(&self, at: RunningTime) {
-        self.end.store(at.0, Ordering::Relaxed);
+        self.base.end(at);
     }
 
     fn picture(
         pipeline: &gstreamer::Pipeline,
         spec: &PipelineSpec,
         grid: Grid,
-        (zero, end): (RunningTime, &Arc<AtomicU64>),
+        (zero, base): (RunningTime, &Arc<Base>),
         packager: Packager,
         ears: &Arc<Ears>,
     ) -> Result<Element, Error> {
@@ -111,7 +138,7 @@ impl Core {
             sink("picture", packager, ears)?,
         ];
         chain(pipeline, &elements)?;
-        stamp(&elements[0], zero.0, (1, fps), end);
+        stamp(&elements[0], zero.0, (1, fps), base);
         when_first(&elements[2], ears);
         cut(&elements[5], grid.video);
         let [_, _, compositor, ..] = elements;
@@ -122,7 +149,7 @@ impl Core {
         pipeline: &gstreamer::Pipeline,
         spec: &PipelineSpec,
         grid: Grid,
-        (zero, end): (RunningTime, &Arc<AtomicU64>),
+        (zero, base): (RunningTime, &Arc<Base>),
         packager: Packager,
         ears: &Arc<Ears>,
     ) -> Result<Element, Error> {
@@ -151,7 +178,7 @@ impl Core {
         ];
         chain(pipeline, &elements)?;
         // Above the exact instant, since the mixer rounds it down to a sample.
-        stamp(&elements[0], captured + 1, (AAC_FRAME, RATE), end);
+        stamp(&elements[0], captured + 1, (AAC_FRAME, RATE), base);
         when_first(&elements[2], ears);
         cut(&elements[5], grid.audio);
         let [_, _, mixer, ..] = elements;
@@ -221,16 +248,16 @@ fn chain(pipeline: &gstreamer::Pipeline, elements: &[Element]) -> Result<(), Err
     Element::link_many(elements).map_err(Error::Build)
 }
 
-/// Gives the frames of a source the times `begin`, `begin` + `step`, ... whenever it starts, until `end`: the mixers
-/// begin with the first of them and end with the last. A source of GStreamer's own would begin with the instant of its
-/// first frame, and end wherever it has got to.
-fn stamp(source: &Element, begin: u64, (step, per_second): (u32, u32), end: &Arc<AtomicU64>) {
+/// Gives the frames of a source the times `begin`, `begin` + `step`, ... whenever it starts, until `base` ends: the
+/// mixers begin with the first of them and end with the last. A source of GStreamer's own would begin with the instant
+/// of its first frame, and end wherever it has got to.
+fn stamp(source: &Element, begin: u64, (step, per_second): (u32, u32), base: &Arc<Base>) {
     let Some(pad) = source.static_pad("src") else { return };
-    let (count, end) = (AtomicU64::new(0), Arc::clone(end));
+    let (count, base) = (AtomicU64::new(0), Arc::clone(base));
     pad.add_probe(PadProbeType::BUFFER, move |_, info| {
         let steps = count.fetch_add(1, Ordering::Relaxed) * u64::from(step);
         let pts = begin + (u128::from(steps) * 1_000_000_000 / u128::from(per_second)) as u64;
-        if steps > 0 && pts >= end.load(Ordering::Relaxed) {
+        if !base.give(pts) && steps > 0 {
             info.flow_res = Err(FlowError::Eos);
             return PadProbeReturn::Handled;
         }
@@ -339,4 +366,32 @@ pub(crate) fn int(value: u32) -> i32 {
 
 fn long(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sources_end_where_neither_has_been() {
+        let base = Base::default();
+        let (picture, sound) = (33, 21);
+        // Sound started late and is 50 behind when the end is called.
+        let (mut pictures, mut sounds) = (0, 0);
+        while base.give(pictures) && pictures < 1000 {
+            pictures += picture;
+        }
+        while base.give(sounds) && sounds < 950 {
+            sounds += sound;
+        }
+        base.end(RunningTime(960));
+        while base.give(pictures) {
+            pictures += picture;
+        }
+        while base.give(sounds) {
+            sounds += sound;
+        }
+        assert!(pictures.abs_diff(sounds) <= picture, "{pictures} and {sounds}");
+        assert!(pictures > 1000);
+    }
 }
