@@ -6,15 +6,16 @@ use std::time::{Duration, SystemTime};
 use claim::{Phase, Record};
 use media::{MediaTime, Rendition, WallTime};
 use storage::journal::Gap;
-use storage::manifest::{FORMAT, Manifest, Object, PublishError, SigningKey, publish, published};
+use storage::manifest::{FORMAT, Manifest, Object, PublishError, SignError, SigningKey, publish, published};
 use storage::recordings;
 use storage::seal::SealError;
-use storage::{Bucket, Identity, Recipients, RecordingPath, Store, StoreError, Writer};
+use storage::{Identity, Recipients, RecordingPath, Store, StoreError};
 
 use crate::gaps::{self, Holes, Line};
 use crate::gather::{Gathered, gather};
 use crate::movie::{LayoutError, Movie, rescale};
 use crate::track::{Lane, Track, Unit};
+use crate::tries;
 use crate::write::{Film, write};
 
 /// A call that is under way arrives, and is answered, well within this.
@@ -91,30 +92,33 @@ impl Finalizer {
     pub async fn finalize(&self, path: &RecordingPath) -> Result<Outcome, FinalizeError> {
         let tried = self.attempt(path).await;
         let Err(failed) = tried else { return tried };
-        // Another finalizer that was faster sweeps away what this one was still writing.
+        // A finalizer that was faster has swept away what this one had written by then, the key of its film first.
         let (record, _) = recordings::state(&self.store, path).await?;
         if !matches!(record.phase, Phase::Ready | Phase::Partial) {
             return Err(failed);
         }
         tracing::info!(recording = %path.recording, "another finalizer was faster");
-        let found = self.standing(path, &record).await?;
-        self.sweep(path, &found).await;
-        Ok(outcome(&found, false))
+        self.found(path, &record).await
     }
 
     async fn attempt(&self, path: &RecordingPath) -> Result<Outcome, FinalizeError> {
         let (record, etag) = recordings::state(&self.store, path).await?;
         match record.phase {
             Phase::Ended => {}
-            Phase::Ready | Phase::Partial => return Ok(outcome(&self.standing(path, &record).await?, false)),
+            Phase::Ready | Phase::Partial => return self.found(path, &record).await,
             Phase::Empty => return Ok(Outcome::Empty),
             Phase::Failed => return Ok(Outcome::Failed { reason: record.reason.unwrap_or_default() }),
             phase @ (Phase::Claimed | Phase::Recording) => return Err(FinalizeError::NotEnded(phase)),
         }
         let generation = record.generation.unwrap_or(0) + 1;
-        // Another finalizer came as far as signing and no further.
-        if let Ok(Some(found)) = published(&self.store, path, generation, &self.signing.signers()).await {
-            return self.settle(path, &record, &etag, &found.manifest).await;
+        match published(&self.store, path, generation, &self.signing.signers()).await {
+            // Another finalizer came as far as signing and no further.
+            Ok(Some(found)) => return self.settle(path, &record, &etag, &found.manifest).await,
+            // Whoever wrote it did not sign it, or has not yet; publishing tells the two apart.
+            Ok(None)
+            | Err(PublishError::Unproven { source: SignError::NotASignature | SignError::BadSignature, .. }) => {}
+            // Signed, and not by us: no try of ours can take its place, so none is made.
+            Err(error) => return Err(error.into()),
         }
         let gathered = gather(&self.store, path, &record, &self.identity).await?;
         let lanes = lanes(&gathered);
@@ -124,7 +128,7 @@ impl Finalizer {
         }
         let movie = Movie::lay_out(&mut tracks, zero(&gathered))?;
 
-        let attempt = self.next_attempt(path).await?;
+        let attempt = tries::next(&self.store, path).await?;
         let mine = write(self, path, attempt, &Film { gathered: &gathered, tracks: &tracks, movie: &movie }).await?;
         let gaps = missing(&gathered, &tracks, &movie);
         let manifest = self.manifest(&record, generation, &gathered, &mine, gaps, movie.lasts);
@@ -168,7 +172,7 @@ impl Finalizer {
             }
             Err(other) => return Err(other.into()),
         }
-        self.sweep(path, manifest).await;
+        tries::sweep(&self.store, path, manifest).await;
         tracing::info!(
             recording = %path.recording, generation = manifest.generation, complete = manifest.complete,
             gaps = manifest.gaps.len(), "recording ready"
@@ -176,11 +180,14 @@ impl Finalizer {
         Ok(outcome(manifest, true))
     }
 
-    /// The manifest that the record speaks of.
-    async fn standing(&self, path: &RecordingPath, record: &Record) -> Result<Manifest, FinalizeError> {
+    /// It is ready, by an earlier call or by a faster finalizer. What a try left since is swept now: the one that left it
+    /// may have died, and then this call is its message coming again.
+    async fn found(&self, path: &RecordingPath, record: &Record) -> Result<Outcome, FinalizeError> {
         let generation = record.generation.unwrap_or(0);
         let found = published(&self.store, path, generation, &self.signing.signers()).await?;
-        found.map(|found| found.manifest).ok_or_else(|| StoreError::Missing { key: path.manifest(generation) }.into())
+        let standing = found.ok_or_else(|| StoreError::Missing { key: path.manifest(generation) })?.manifest;
+        tries::sweep(&self.store, path, &standing).await;
+        Ok(outcome(&standing, false))
     }
 
     /// There is nothing to make a file of: because nothing was captured, or because nothing can be read.
@@ -204,30 +211,6 @@ impl Finalizer {
         }
         tracing::warn!(recording = %path.recording, reason, "there is nothing to make a file of");
         Ok(if empty { Outcome::Empty } else { Outcome::Failed { reason: reason.into() } })
-    }
-
-    /// Each try writes under a number of its own, so that it never meets what another try left.
-    async fn next_attempt(&self, path: &RecordingPath) -> Result<u32, FinalizeError> {
-        let keys = self.store.list(Bucket::Keys, &path.keys_prefix()).await?;
-        let used = (1..).take_while(|n| keys.iter().any(|entry| entry.key == path.key(&Writer::Final(*n)))).count();
-        Ok(u32::try_from(used).unwrap_or(u32::MAX).saturating_add(1))
-    }
-
-    /// Removes what tries wrote that did not come to be published. What cannot be removed is in nobody's way.
-    async fn sweep(&self, path: &RecordingPath, standing: &Manifest) {
-        let named = |key: &str| standing.objects.iter().any(|object| object.key == key);
-        let keys = self.store.list(Bucket::Keys, &path.keys_prefix()).await.unwrap_or_default();
-        for attempt in 1..=u32::try_from(keys.len()).unwrap_or(0) {
-            let (key, file) = (path.key(&Writer::Final(attempt)), path.composite(attempt));
-            if named(&key) || !keys.iter().any(|entry| entry.key == key) {
-                continue;
-            }
-            for (bucket, key) in [(Bucket::Media, file), (Bucket::Keys, key)] {
-                if let Err(error) = self.store.delete(bucket, &key).await {
-                    tracing::warn!(key, %error, "could not remove what an earlier try left");
-                }
-            }
-        }
     }
 
     fn manifest(

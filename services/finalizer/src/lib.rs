@@ -23,6 +23,7 @@ mod movie;
 mod silence;
 mod timeline;
 mod track;
+mod tries;
 mod work;
 mod write;
 

@@ -5,6 +5,7 @@
 
 mod bad;
 mod film;
+mod gate;
 mod merge;
 mod once;
 mod studio;

@@ -23,6 +23,7 @@ pub(crate) struct Studio {
     pub(crate) folder: tempfile::TempDir,
     record: Record,
     recipients: Recipients,
+    config: storage::store::Config,
     _server: JoinSet<()>,
 }
 
@@ -66,11 +67,29 @@ impl Studio {
         let record = record();
         let path = RecordingPath::new(record.tenant.clone(), record.created, record.recording);
         recordings::create(&store, &path, &record).await.unwrap();
-        Self { finalizer, path, folder, record, recipients, _server: tasks }
+        Self { finalizer, path, folder, record, recipients, config, _server: tasks }
     }
 
     pub(crate) fn store(&self) -> &Store {
         &self.finalizer.store
+    }
+
+    /// Where the store listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.config.endpoint.as_deref().unwrap()
+    }
+
+    /// Another finalizer with the same keys, which finds the store at `endpoint`.
+    pub(crate) async fn finalizer_at(&self, endpoint: String) -> Finalizer {
+        let keys = self.folder.path().join("keys");
+        Finalizer {
+            store: Store::connect(&storage::store::Config { endpoint: Some(endpoint), ..self.config.clone() })
+                .await
+                .unwrap(),
+            identity: Identity::load(&keys.join("pipeline.key")).unwrap(),
+            recipients: self.recipients.clone(),
+            signing: SigningKey::load(&keys.join("signing.key")).unwrap(),
+        }
     }
 
     /// Stores a film as epoch `epoch`, journal and all. Tells the journal `gaps`.
