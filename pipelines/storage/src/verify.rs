@@ -2,15 +2,17 @@
 //!
 //! The chain of proof: a signer whom we believe signed the newest manifest; it names the hash of the one before, and
 //! the size and hash of every object, key files among them. What lies in the recording's folders beside that is
-//! named, too.
+//! named, too: as a finding, or for an hour as a note when it lies where a try would write it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use media::WallTime;
 use sha2::{Digest, Sha256};
 
 use crate::manifest::{LONGEST, Manifest, Object, SignError, Signers, verify_signature};
-use crate::path::RecordingPath;
+use crate::path::{RecordingPath, Writer};
 use crate::recordings;
 use crate::store::{Bucket, Store, StoreError};
 
@@ -20,12 +22,19 @@ const AT_ONCE: usize = 4;
 /// An SSH signature has 300 bytes.
 const LONGEST_SIGNATURE: u64 = 16 << 10;
 
+/// From a try's first object to its manifest lie seconds; a try that was too late takes its objects away as it ends.
+/// What is older than this has nobody who will.
+const YOUNG: Duration = Duration::from_secs(3600);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The newest that could be read.
     pub manifest: Manifest,
     /// Empty when all is as it was signed. In order of bucket and key.
     pub findings: Vec<Finding>,
+    /// What no manifest names and a try may just be writing: [`What::Young`] alone. No fault yet; whatever still lies
+    /// there in an hour is a finding.
+    pub notes: Vec<Finding>,
     /// How many objects were read, and how many bytes of them.
     pub objects: usize,
     pub bytes: u64,
@@ -57,6 +66,8 @@ pub enum What {
     },
     /// In the recording's folders, and not in the manifest.
     Extra,
+    /// As `Extra`, where a finalizer or a transcriber would put it, and put there within the hour.
+    Young,
     /// Not signed by anybody we believe, or changed since.
     BadSignature {
         why: String,
@@ -78,6 +89,7 @@ impl std::fmt::Display for Finding {
             What::Altered { .. } => write!(f, "{key} was altered"),
             What::Swapped { with } => write!(f, "{key} holds what belongs to {with}"),
             What::Extra => write!(f, "{key} is not in the manifest"),
+            What::Young => write!(f, "{key} is being written, or was left by a try; look again in an hour"),
             What::BadSignature { why } => write!(f, "{key} does not prove its manifest: {why}"),
             What::BrokenChain => write!(f, "{key} does not follow from the generation before it"),
             What::BadManifest { why } => write!(f, "{key} is no manifest of this recording: {why}"),
@@ -102,9 +114,9 @@ pub enum VerifyError {
 /// # Errors
 /// When no manifest can be read, or the store does not answer; a wrong object is a finding, not an error.
 pub async fn verify(store: &Store, path: &RecordingPath, signers: &Signers) -> Result<Report, VerifyError> {
-    let mut lying: BTreeSet<(Bucket, String)> = BTreeSet::new();
+    let mut lying: BTreeMap<(Bucket, String), WallTime> = BTreeMap::new();
     for (bucket, prefix) in [(Bucket::Media, path.prefix()), (Bucket::Keys, path.keys_prefix())] {
-        lying.extend(store.list(bucket, &prefix).await?.into_iter().map(|entry| (bucket, entry.key)));
+        lying.extend(store.list(bucket, &prefix).await?.into_iter().map(|entry| ((bucket, entry.key), entry.modified)));
     }
     let mut findings = Findings::default();
     let manifest = chain(store, path, signers, &lying, &mut findings).await?;
@@ -139,14 +151,44 @@ pub async fn verify(store: &Store, path: &RecordingPath, signers: &Signers) -> R
         lying.remove(&(Bucket::Media, path.manifest(generation)));
         lying.remove(&(Bucket::Media, path.signature(generation)));
     }
-    for (bucket, key) in lying {
-        findings.add(bucket, &key, What::Extra);
+    let writers: HashSet<&str> = manifest.objects.iter().map(|object| object.writer.as_str()).collect();
+    let now = WallTime::from_system(SystemTime::now());
+    let mut notes = Findings::default();
+    for ((bucket, key), modified) in lying {
+        // A try whose manifest stands writes no more. A store's clock that goes wrong, either way, excuses nothing.
+        let unsigned = tries(path, bucket, &key).is_some_and(|writer| !writers.contains(writer.to_string().as_str()));
+        let young = now.since(modified).max(modified.since(now)) < YOUNG;
+        if unsigned && young {
+            notes.add(bucket, &key, What::Young);
+        } else {
+            findings.add(bucket, &key, What::Extra);
+        }
     }
     let objects = manifest.objects.len();
     let mut findings = findings.0;
     findings.sort();
     findings.dedup();
-    Ok(Report { manifest, findings, objects, bytes })
+    Ok(Report { manifest, findings, notes: notes.0, objects, bytes })
+}
+
+/// The try of a finalizer or a transcriber that writes at this key; none where no try does.
+fn tries(path: &RecordingPath, bucket: Bucket, key: &str) -> Option<Writer> {
+    if bucket == Bucket::Keys {
+        let writer = key.strip_prefix(&path.keys_prefix())?.strip_suffix(".key.age")?.parse().ok()?;
+        return Some(writer).filter(|writer| !matches!(writer, Writer::Epoch(_)));
+    }
+    let mut parts = key.strip_prefix(&path.prefix())?.splitn(3, '/');
+    let (folder, number, name) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+    match folder {
+        "final" => Some(Writer::Final(number)).filter(|_| key == path.composite(number)),
+        "text" => {
+            let mut words = name.splitn(3, '.');
+            let (_, language, extension) = (words.next()?, words.next()?, words.next()?.strip_suffix(".age")?);
+            let known = ["json", "vtt", "srt", "txt"].contains(&extension);
+            Some(Writer::Text(number)).filter(|_| known && key == path.transcript(number, language, extension))
+        }
+        _ => None,
+    }
 }
 
 #[derive(Default)]
@@ -171,11 +213,11 @@ async fn chain(
     store: &Store,
     path: &RecordingPath,
     signers: &Signers,
-    lying: &BTreeSet<(Bucket, String)>,
+    lying: &BTreeMap<(Bucket, String), WallTime>,
     findings: &mut Findings,
 ) -> Result<Manifest, VerifyError> {
     let media = |key: String| (Bucket::Media, key);
-    let listed = lying.iter().filter(|(bucket, _)| *bucket == Bucket::Media);
+    let listed = lying.keys().filter(|(bucket, _)| *bucket == Bucket::Media);
     let newest = listed.filter_map(|(_, key)| path.generation_of(key)).max().ok_or(VerifyError::NoManifest)?;
     // Taking away the newest manifest would roll the recording back; its record remembers.
     let published = match recordings::state(store, path).await {
@@ -188,7 +230,7 @@ async fn chain(
     let (mut before, mut refused) = (None, String::new());
     for generation in 1..=newest.max(published) {
         let (key, sig) = (path.manifest(generation), path.signature(generation));
-        if !lying.contains(&media(key.clone())) {
+        if !lying.contains_key(&media(key.clone())) {
             findings.add(Bucket::Media, &key, What::Missing);
             before = None;
             continue;

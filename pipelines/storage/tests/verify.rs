@@ -6,6 +6,7 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use media::{Rendition, WallTime};
@@ -156,12 +157,12 @@ on_both_servers! {
 
     async fn a_cut_object_and_a_foreign_one_are_named(store: storage::Store) {
         let recording = finished(store).await;
-        let (cut, foreign) = (recording.segment(0), recording.path.composite(9));
+        let (cut, foreign) = (recording.segment(0), recording.segment(99));
         let bytes = recording.get(&cut).await;
         recording.put(&cut, bytes.slice(..100)).await;
         recording.put(&foreign, bytes.clone()).await;
         let what = What::Resized { expected: bytes.len() as u64, found: 100 };
-        let expected = [found(Bucket::Media, foreign, What::Extra), found(Bucket::Media, cut, what)];
+        let expected = [found(Bucket::Media, cut, what), found(Bucket::Media, foreign, What::Extra)];
         assert_eq!(recording.findings().await, expected);
     }
 
@@ -218,6 +219,67 @@ on_both_servers! {
         let none = verify(&recording.store, &recording.path, &recording.signers).await;
         assert!(matches!(none, Err(VerifyError::NoManifest)), "{none:?}");
     }
+}
+
+/// Makes a stored object two hours old, in the folder that the server keeps it in.
+fn age(server: &support::Server, key: &str) {
+    let file = server.dir.path().join("s3/lectern-media").join(key);
+    let then = SystemTime::now() - Duration::from_secs(2 * 3600);
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(then).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_try_is_writing_is_noted_and_what_it_left_is_found_in_the_end() {
+    for server in [support::embedded().await, support::versitygw().await] {
+        let recording = finished(server.store().await).await;
+        let (path, bytes) = (&recording.path, recording.get(&recording.segment(0)).await);
+        let tries = [path.composite(2), path.transcript(1, "nb-NO", "json")];
+        for key in &tries {
+            recording.put(key, bytes.clone()).await;
+        }
+        let writer = path.key(&Writer::Text(1));
+        recording.store.put(Bucket::Keys, &writer, bytes.clone(), Condition::None).await.unwrap();
+        let report = verify(&recording.store, path, &recording.signers).await.unwrap();
+        let young = |bucket, key: &String| found(bucket, key.clone(), What::Young);
+        let [film, text] = tries.each_ref().map(|key| young(Bucket::Media, key));
+        assert_eq!(report.findings, []);
+        assert_eq!(report.notes, [film, text.clone(), young(Bucket::Keys, &writer)]);
+
+        age(&server, &tries[0]);
+        let report = verify(&recording.store, path, &recording.signers).await.unwrap();
+        assert_eq!(report.findings, [found(Bucket::Media, tries[0].clone(), What::Extra)]);
+        assert_eq!(report.notes, [text, young(Bucket::Keys, &writer)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_where_no_try_writes_is_found_at_once() {
+    let server = support::embedded().await;
+    let recording = finished(server.store().await).await;
+    let (path, bytes) = (&recording.path, recording.get(&recording.segment(0)).await);
+    let media = [
+        // Beside the film that stands: its try has ended.
+        path.composite(1).replace("composite", "other"),
+        path.composite(2).replace("composite", "other"),
+        path.composite(2).replace("0002", "2"),
+        path.composite(2).replace("0002", "0002/0002"),
+        path.transcript(1, "nb", "exe"),
+        path.transcript(1, "nb", "json").replace("transcript", "script"),
+        path.segment(2, &Rendition::video(), 0),
+    ];
+    let keys = [path.key(&Writer::Epoch(2)), path.key(&Writer::Text(1)).replace("t01", "t1")];
+    for key in &media {
+        recording.put(key, bytes.clone()).await;
+    }
+    for key in &keys {
+        recording.store.put(Bucket::Keys, key, bytes.clone(), Condition::None).await.unwrap();
+    }
+    let report = verify(&recording.store, path, &recording.signers).await.unwrap();
+    assert_eq!(report.notes, []);
+    let planted = media.map(|key| (Bucket::Media, key)).into_iter().chain(keys.map(|key| (Bucket::Keys, key)));
+    let mut expected: Vec<_> = planted.map(|(bucket, key)| found(bucket, key, What::Extra)).collect();
+    expected.sort();
+    assert_eq!(report.findings, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,11 +13,12 @@ use std::future::Future;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
+use media::WallTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -107,6 +108,8 @@ pub struct Head {
 pub struct Entry {
     pub key: String,
     pub size: u64,
+    /// As the store has it; 1970 when it does not say.
+    pub modified: WallTime,
 }
 
 /// Bounds a listing, against a store that never ends it.
@@ -311,7 +314,9 @@ impl Store {
             let page = timed(patience(0) * 3, doing, prefix, sent).await?;
             for object in page.contents.unwrap_or_default() {
                 let size = object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
-                entries.push(Entry { key: object.key.unwrap_or_default(), size });
+                let modified = object.last_modified.and_then(|at| SystemTime::try_from(at).ok());
+                let modified = modified.map(WallTime::from_system).unwrap_or_default();
+                entries.push(Entry { key: object.key.unwrap_or_default(), size, modified });
             }
             for folder in page.common_prefixes.unwrap_or_default() {
                 let name = folder.prefix.unwrap_or_default();
