@@ -58,6 +58,27 @@ impl TranscribeError {
         }
     }
 
+    /// Whether it lasts until a person has put right what is amiss with the store, a model or this program. The message
+    /// is kept for that day; what lies in the film itself, or was never configured, is told and done with.
+    #[must_use]
+    pub fn is_mendable(&self) -> bool {
+        match self {
+            Self::Store(_)
+            | Self::Seal(_)
+            | Self::Publish(_)
+            | Self::NoFilm
+            | Self::NoModel(NoModel::Unusable(_))
+            | Self::Sound(SoundError::Store(_) | SoundError::Decode(_))
+            | Self::Panicked => !self.is_passing(),
+            Self::Unknown(_)
+            | Self::NotReady(_)
+            | Self::NoModel(_)
+            | Self::Sound(SoundError::Silent | SoundError::Rate(_))
+            | Self::Hear(_)
+            | Self::Stopped => false,
+        }
+    }
+
     /// A short word for machines.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -68,6 +89,7 @@ impl TranscribeError {
             Self::NoModel(why) => why.reason(),
             Self::Store(_) | Self::Sound(SoundError::Store(_)) => "store",
             Self::Seal(_) => "seal",
+            Self::Publish(PublishError::Unproven { .. } | PublishError::Malformed { .. }) => "unproven",
             Self::Publish(_) => "publish",
             Self::Sound(SoundError::Silent) => "no-sound",
             Self::Sound(_) => "sound",

@@ -63,26 +63,31 @@ async fn next_attempt(store: &Store, path: &RecordingPath) -> Result<u32, StoreE
     Ok(u32::try_from(used).unwrap_or(u32::MAX).saturating_add(1))
 }
 
-/// Removes what tries wrote that did not come to be published. A transcriber that is still at work on the same
-/// recording finds its generation taken. What cannot be removed is in nobody's way.
+/// Removes every text and every transcriber's key that `standing` does not name. A text of another try may land later
+/// still; that try finds its generation taken, and sweeps when it ends. What cannot be removed is in nobody's way.
 pub(crate) async fn sweep(store: &Store, path: &RecordingPath, standing: &Manifest) {
-    let prefix = format!("{}text/", path.prefix());
-    let texts = store.list(Bucket::Media, &prefix).await.unwrap_or_default();
-    let keys = store.list(Bucket::Keys, &path.keys_prefix()).await.unwrap_or_default();
-    let is_texts = |key: &str| {
-        let name = key.strip_prefix(&path.keys_prefix()).and_then(|name| name.strip_suffix(".key.age"));
-        matches!(name.map(str::parse), Some(Ok(Writer::Text(_))))
-    };
-    let texts = texts.into_iter().map(|entry| (Bucket::Media, entry.key));
-    let keys = keys.into_iter().filter(|entry| is_texts(&entry.key)).map(|entry| (Bucket::Keys, entry.key));
-    for (bucket, key) in texts.chain(keys) {
-        if standing.objects.iter().any(|object| object.bucket == bucket && object.key == key) {
-            continue;
-        }
-        if let Err(error) = store.delete(bucket, &key).await {
-            tracing::warn!(key, %error, "could not remove what an earlier try left");
+    for (bucket, prefix) in [(Bucket::Media, format!("{}text/", path.prefix())), (Bucket::Keys, path.keys_prefix())] {
+        let listed = store.list(bucket, &prefix).await.unwrap_or_else(|error| {
+            tracing::warn!(prefix, %error, "could not look for what other tries left");
+            Vec::new()
+        });
+        for entry in listed {
+            let key = entry.key;
+            let ours = bucket == Bucket::Media || is_transcribers(path, &key);
+            if !ours || standing.objects.iter().any(|object| object.bucket == bucket && object.key == key) {
+                continue;
+            }
+            match store.delete(bucket, &key).await {
+                Ok(()) => tracing::info!(key, "removed what another try left"),
+                Err(error) => tracing::warn!(key, %error, "could not remove what another try left"),
+            }
         }
     }
+}
+
+fn is_transcribers(path: &RecordingPath, key: &str) -> bool {
+    let name = key.strip_prefix(&path.keys_prefix()).and_then(|name| name.strip_suffix(".key.age"));
+    matches!(name.map(str::parse), Some(Ok(Writer::Text(_))))
 }
 
 /// The next generation: what there was, and the text.

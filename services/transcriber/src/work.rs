@@ -89,7 +89,7 @@ async fn handle(transcriber: &Transcriber, broker: &Broker, delivery: Delivery, 
         Err(error) => Some(Body::TranscriptFailed(TranscriptFailed {
             recording,
             reason: error.reason().into(),
-            retryable: false,
+            retryable: error.is_mendable(),
         })),
     };
     match &outcome {
@@ -99,7 +99,11 @@ async fn handle(transcriber: &Transcriber, broker: &Broker, delivery: Delivery, 
     let settled = match body {
         None => delivery.give_back().await,
         Some(body) => match announce(broker, &delivery.event.meta, recording, body).await {
-            Ok(()) => delivery.settle().await,
+            Ok(()) => match outcome {
+                // Kept where a person looks, who gives it back to the queue when all is well again.
+                Err(error) if error.is_mendable() => delivery.park(error.reason()).await,
+                _ => delivery.settle().await,
+            },
             Err(error) => {
                 tracing::warn!(%recording, error = %chain(&error), "could not announce; trying again later");
                 delivery.give_back().await

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use claim::{Phase, Record};
 use media::WallTime;
-use storage::manifest::{Manifest, Object, PublishError, Published, SigningKey, publish, published};
+use storage::manifest::{Manifest, Object, PublishError, Published, SignError, SigningKey, publish, published};
 use storage::seal::SealError;
 use storage::{Bucket, Identity, OpenKey, Recipients, RecordingPath, SealedReader, Store, StoreError, recordings};
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,8 @@ impl Transcriber {
             Ok(done) => return Ok(done),
             Err(failed) => failed,
         };
-        // Another transcriber that was faster sweeps away what this one was still writing.
+        // A transcriber that was faster has swept away what this one had written by then. One of ours, or a stranger: what
+        // stands there now says which.
         let found = self.look(recording).await?;
         self.done(&found).await?.ok_or(failed)
     }
@@ -102,14 +103,19 @@ impl Transcriber {
     }
 
     /// The newest published generation: the record may lag one behind, when a writer died before it told.
+    ///
+    /// A generation after it that a stranger signed is an error. Nothing can be published in its place, so that all
+    /// listening would be in vain.
     async fn newest(&self, path: &RecordingPath, known: u32) -> Result<Published, TranscribeError> {
+        use SignError::{BadSignature, NotASignature};
         let signers = self.signing.signers();
         let mut newest = None;
         for generation in known.. {
             match published(&self.store, path, generation, &signers).await {
                 Ok(Some(found)) => newest = Some(found),
-                // A manifest that is not signed (yet) is nobody's word.
-                Ok(None) | Err(PublishError::Unproven { .. }) if newest.is_some() => break,
+                Ok(None) if newest.is_some() => break,
+                // A manifest that is not signed, or not yet, is nobody's word; publishing replaces what its writer left.
+                Err(PublishError::Unproven { source: NotASignature | BadSignature, .. }) if newest.is_some() => break,
                 Ok(None) => return Err(StoreError::Missing { key: path.manifest(generation) }.into()),
                 Err(error) => return Err(error.into()),
             }

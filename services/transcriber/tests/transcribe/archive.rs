@@ -21,6 +21,7 @@ pub(crate) struct Archive {
     pub(crate) transcriber: Transcriber,
     pub(crate) path: RecordingPath,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) config: storage::store::Config,
     server: JoinSet<()>,
 }
 
@@ -40,7 +41,7 @@ impl Archive {
         let server = Embedded::bind(listen, &folder.path().join("s3"), "test", "test-secret").await.unwrap();
         std::fs::write(folder.path().join("access"), "test").unwrap();
         std::fs::write(folder.path().join("secret"), "test-secret").unwrap();
-        let store = storage::store::Config {
+        let config_of_store = storage::store::Config {
             endpoint: Some(server.endpoint()),
             access_key_file: Some(folder.path().join("access")),
             secret_key_file: Some(folder.path().join("secret")),
@@ -49,7 +50,7 @@ impl Archive {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(server.run(CancellationToken::new()));
-        let store = Store::connect(&store).await.unwrap();
+        let store = Store::connect(&config_of_store).await.unwrap();
         let recipients = Recipients::parse(&[institution.archive, institution.pipeline]).unwrap();
         let signing = SigningKey::load(&keys.join("signing.key")).unwrap();
 
@@ -81,11 +82,48 @@ impl Archive {
             signing: Arc::new(signing),
             models: Arc::new(Models::new(config)),
         };
-        Self { transcriber, path, folder, server: tasks }
+        Self { transcriber, path, folder, config: config_of_store, server: tasks }
     }
 
     pub(crate) async fn transcribe(&self) -> Result<Done, TranscribeError> {
         self.transcriber.transcribe(self.path.recording, &CancellationToken::new()).await
+    }
+
+    /// Where the store listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.config.endpoint.as_deref().unwrap()
+    }
+
+    /// Another transcriber with the same keys and model, which finds the store at `endpoint`.
+    pub(crate) async fn transcriber_at(&self, endpoint: String) -> Transcriber {
+        let config = storage::store::Config { endpoint: Some(endpoint), ..self.config.clone() };
+        Transcriber {
+            store: Store::connect(&config).await.unwrap(),
+            identity: Identity::load(&self.folder.path().join("keys/pipeline.key")).unwrap(),
+            recipients: self.transcriber.recipients.clone(),
+            signing: Arc::clone(&self.transcriber.signing),
+            models: Arc::clone(&self.transcriber.models),
+        }
+    }
+
+    /// Somebody publishes a next generation, signed by a key that is not ours.
+    pub(crate) async fn intrude(&self) -> Manifest {
+        let mut manifest = self.verify().await.manifest;
+        (manifest.generation, manifest.software) = (manifest.generation + 1, "somebody else".into());
+        let (pem, _) = SigningKey::generate();
+        let file = self.folder.path().join("stranger.key");
+        std::fs::write(&file, pem.as_bytes()).unwrap();
+        let stranger = SigningKey::load(&file).unwrap();
+        publish(&self.transcriber.store, &self.path, &manifest, &stranger).await.unwrap();
+        manifest
+    }
+
+    /// What transcribers have there: texts, and keys of texts.
+    pub(crate) async fn texts(&self) -> (usize, usize) {
+        let store = &self.transcriber.store;
+        let texts = store.list(Bucket::Media, &format!("{}text/", self.path.prefix())).await.unwrap();
+        let keys = store.list(Bucket::Keys, &format!("{}t", self.path.keys_prefix())).await.unwrap();
+        (texts.len(), keys.len())
     }
 
     /// The store goes away.

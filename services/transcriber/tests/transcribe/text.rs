@@ -5,7 +5,7 @@ use transcript::Transcript;
 use crate::archive::{Archive, test_model};
 use crate::tools::{LECTURE, film, wer};
 
-async fn lecture(delay: u32, beep: u32) -> Archive {
+pub(crate) async fn lecture(delay: u32, beep: u32) -> Archive {
     let folder = tempfile::tempdir().unwrap();
     let film = film(folder.path(), delay, 22 + delay, beep);
     Archive::open(folder, &film, "en-GB", test_model()).await
@@ -50,22 +50,4 @@ async fn words_keep_their_time_and_beeps_above_the_band_leave_no_trace() {
     let heard: Vec<&str> = transcript.cues.iter().map(|cue| cue.text.as_str()).collect();
     // The fixture skips a few words in long windows (its README: 11.7 %).
     assert!(wer(LECTURE, &heard.join(" ")) < 0.15, "{heard:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_event_finds_it_done_and_two_at_once_publish_one() {
-    let archive = lecture(0, 12_000).await;
-    let both = futures_util::future::join_all([archive.transcribe(), archive.transcribe()]).await;
-    for outcome in both {
-        match outcome {
-            Ok(done) => assert_eq!(done.generation, 2),
-            Err(error) => assert!(error.is_passing(), "{error:?}"),
-        }
-    }
-    let again = archive.transcribe().await.unwrap();
-    assert_eq!((again.generation, archive.state().await.generation), (2, Some(2)));
-    let report = archive.verify().await;
-    assert_eq!(report.findings, []);
-    let texts = report.manifest.objects.iter().filter(|object| object.key.contains("/text/")).count();
-    assert_eq!(texts, 4);
 }
