@@ -13,7 +13,7 @@ use janus_server::{JanusServer, Options, free_tcp_port};
 use media::{Codec, ParticipantId, Source};
 use meeting::{Event, JanusServer as Server, JoinSpec, Loss, Meeting, ScreenRule};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use watcher::{Frames, Watcher, looks, onsets};
 
 const RED: u32 = 0x00c8_1e1e;
@@ -336,4 +336,49 @@ async fn the_end_of_a_meeting_says_how_it_came() {
     server.kill();
     cut.wait("Lost", |event| matches!(event, Event::Lost(Loss::Unreachable(_))).then_some(())).await;
     cut.is_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_died_and_came_back_is_joined_again() {
+    let mut server = room(json!({})).await;
+    let ann = Guest::publishing(&server.url(), 1, "Ann", &[Signal::Vp8(RED), Signal::Opus]).await;
+    let mut watcher = Watcher::join(spec(server.url(), "1")).await.unwrap();
+    let track = watcher.track(Codec::Vp8).await;
+    let before = watcher.collect(&track);
+    before.reach(10).await;
+    server.kill();
+    drop(ann);
+    watcher.wait("Lost", |event| matches!(event, Event::Lost(Loss::Unreachable(_))).then_some(())).await;
+    watcher.is_over().await;
+    let away = lost(Watcher::join(spec(server.url(), "1")).await);
+    assert!(matches!(away, Loss::Unreachable(_)), "{away}");
+
+    server.again().await;
+    let early = lost(Watcher::join(spec(server.url(), "1")).await);
+    assert!(matches!(early, Loss::Refused(_)), "the room is not there yet: {early}");
+    server.create_room(1, json!({})).await;
+    let mut watcher = Watcher::join(spec(server.url(), "1")).await.unwrap();
+    let _ann = Guest::publishing(&server.url(), 1, "Ann", &[Signal::Vp8(BLUE), Signal::Opus]).await;
+    let again = watcher.track(Codec::Vp8).await;
+    assert_ne!(again.id, track.id);
+    let (count, picture) = (before.len(), watcher.collect(&again));
+    picture.reach(20).await;
+    assert!(picture.all()[0].keyframe);
+    assert!(picture.decode().iter().filter(|seen| looks(seen, BLUE)).count() > 10);
+    assert_eq!(before.len(), count, "frames of a meeting that is over");
+    watcher.meeting.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_impatient_server_keeps_the_recorder() {
+    let server = JanusServer::start(Options { session_timeout: Some(6), ..Options::default() }).await;
+    server.create_room(1, json!({})).await;
+    let mut watcher = Watcher::join(spec(server.url(), "1")).await.unwrap();
+    let gone = watcher.wait("Lost", |event| matches!(event, Event::Lost(_)).then_some(()));
+    // More than two of its patiences.
+    let stayed = timeout(Duration::from_secs(15), gone);
+    assert!(stayed.await.is_err(), "the recorder was forgotten");
+    let list = server.ask(json!({"request": "listparticipants", "room": 1})).await;
+    assert_eq!(list["participants"][0]["display"], "⏺ Recording", "{list}");
+    watcher.meeting.leave().await;
 }

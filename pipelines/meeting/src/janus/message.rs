@@ -37,6 +37,9 @@ pub(crate) struct Message {
     pub(crate) error: Option<Refusal>,
     pub(crate) candidate: Option<Candidate>,
     pub(crate) reason: Option<String>,
+    /// In the answer to `info`: seconds after which a silent session is forgotten; 0 for never.
+    #[serde(rename = "session-timeout")]
+    pub(crate) session_timeout: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -79,7 +79,6 @@ pub(crate) async fn check(server: &JanusServer) -> Result<(), Loss> {
     };
     let lost = |error: WireError| loss(error, false);
     let (mut session, _link) = Session::connect(&server.url, secret.as_deref().map(str::trim)).await.map_err(lost)?;
-    session.info().await.map_err(lost)?;
     session.create().await.map_err(lost)?;
     let handle = session.attach().await.map_err(lost)?;
     handle.detach().await.map_err(lost)?;

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, protocol::WebSocketConfig};
@@ -17,8 +17,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::message::{Candidate, Jsep, Message, Notice};
 
-/// Janus forgets a session after 60 s (`session_timeout`); two heartbeats may be lost.
-const HEARTBEAT: Duration = Duration::from_secs(25);
+/// The longest between two heartbeats; also for a Janus that does not say how soon it forgets a silent session. Its
+/// default is 60 s (`session_timeout`).
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// The shortest; Janus looks for forgotten sessions every 2 s.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How long Janus may take to answer anything. Its own work is milliseconds; a busy network is not.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -106,15 +110,16 @@ impl Session {
         Ok((session, link))
     }
 
-    /// Starts the session, and its heartbeat.
+    /// Starts the session, and its heartbeat, which is as quick as this Janus wants it.
     pub(crate) async fn create(&mut self) -> Result<(), WireError> {
+        self.info().await?;
         let created = self.request(json!({"janus": "create"})).await?;
         self.id = Some(created.data.ok_or(WireError::Nonsense)?.id);
         Ok(())
     }
 
-    /// Asks Janus who it is; needs no session and no secret.
-    pub(crate) async fn info(&self) -> Result<(), WireError> {
+    /// Asks Janus who it is; needs no session and no secret. The connection itself takes the heartbeat from the answer.
+    async fn info(&self) -> Result<(), WireError> {
         self.request(json!({"janus": "info"})).await.map(|_| ())
     }
 
@@ -202,6 +207,8 @@ struct Desk {
     handles: HashMap<u64, mpsc::UnboundedSender<Word>>,
     /// Session and secret as the latest request had them: what a heartbeat must carry.
     identity: Option<(Value, Value)>,
+    /// How long Janus lets a session be silent, where it has said so.
+    patience: Option<Duration>,
 }
 
 /// Reads and writes until either side hangs up. Every waiting request and every handle then hears that it is over by
@@ -209,8 +216,7 @@ struct Desk {
 async fn serve(socket: Socket, mut orders: mpsc::UnboundedReceiver<Order>) {
     let (mut write, mut read) = socket.split();
     let mut desk = Desk::default();
-    let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_beat = Instant::now();
     let mut beat: Option<Instant> = None;
     loop {
         let late = beat.map(|at| at + ANSWER);
@@ -231,14 +237,13 @@ async fn serve(socket: Socket, mut orders: mpsc::UnboundedReceiver<Order>) {
                 }
                 continue;
             }
-            _ = heartbeat.tick() => match desk.heartbeat() {
-                Some(text) => {
-                    beat = Some(Instant::now());
-                    text
-                }
-                None => continue,
-            },
-            () = tokio::time::sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => {
+            () = sleep_until(last_beat + desk.pace()) => {
+                last_beat = Instant::now();
+                let Some(text) = desk.heartbeat() else { continue };
+                beat.get_or_insert(last_beat);
+                text
+            }
+            () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => {
                 tracing::warn!("Janus does not answer its heartbeat");
                 break;
             }
@@ -267,6 +272,12 @@ impl Desk {
         text
     }
 
+    /// From one heartbeat to the next: two may be lost.
+    fn pace(&self) -> Duration {
+        let third = self.patience.map_or(LONGEST_HEARTBEAT, |patience| patience / 3);
+        third.clamp(SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT)
+    }
+
     fn heartbeat(&mut self) -> Option<String> {
         let (session, secret) = self.identity.clone()?;
         self.sent += 1;
@@ -281,6 +292,10 @@ impl Desk {
     fn deliver(&mut self, message: Message) -> bool {
         if message.janus == "timeout" {
             return false;
+        }
+        if let Some(seconds) = message.session_timeout {
+            // None is forgotten where this is 0.
+            self.patience = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
         if let Some(transaction) = &message.transaction
             && let Some(order) = self.waiting.get(transaction)

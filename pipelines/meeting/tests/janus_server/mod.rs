@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub event_handlers: Vec<(String, String)>,
     /// VideoRoom's `string_ids`: rooms and feeds are named by strings rather than numbers.
     pub string_ids: bool,
+    /// Seconds after which a silent session is forgotten; Janus' 60 when not set.
+    pub session_timeout: Option<u32>,
 }
 
 /// A running Janus.
@@ -79,6 +81,17 @@ impl JanusServer {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("janus can be killed");
         self.child.wait().expect("janus can be waited for");
+    }
+
+    /// Starts it again where it was, without any room.
+    ///
+    /// # Panics
+    /// When it does not come up; the end of its log is in the message.
+    pub(crate) async fn again(&mut self) {
+        self.child = spawn(self.folder.path());
+        if let Err(log) = self.ready().await {
+            panic!("janus does not start again; the end of its log:\n{log}");
+        }
     }
 
     /// All that Janus has logged.
@@ -215,6 +228,7 @@ fn write_config(folder: &Path, port: u16, options: &Options) {
     let (first, last) = free_rtp_ports();
     let at = folder.display();
     let secret = options.api_secret.as_ref().map_or(String::new(), |secret| format!("api_secret = \"{secret}\""));
+    let patience = options.session_timeout.map_or(String::new(), |seconds| format!("session_timeout = {seconds}"));
     let others = |kind: &str, but: &str| {
         let mut names = String::new();
         for entry in std::fs::read_dir(format!("{MODULES}/{kind}")).expect("janus' modules (Debian: apt install janus)")
@@ -236,6 +250,7 @@ fn write_config(folder: &Path, port: u16, options: &Options) {
     interface = "127.0.0.1"
     debug_level = 4
     {secret}
+    {patience}
 }}
 media: {{ ipv6 = false; rtp_port_range = "{first}-{last}" }}
 nat: {{ ice_enforce_list = "127.0.0.1" }}
