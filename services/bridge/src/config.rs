@@ -81,8 +81,8 @@ impl Setup {
     pub(crate) fn read(sections: &Sections) -> anyhow::Result<Self> {
         let config: Config = sections.section("bridge")?;
         let Tenant { id: tenant } = sections.section("tenant")?;
-        let mut broker: broker::Config = sections.section("broker")?;
-        broker.password_file = broker.password_file.map(|path| sections.beside(&path));
+        let broker: broker::Config = sections.section("broker")?;
+        // For its default.
         let policy = Policy::read(&sections.beside(&config.policy_file))?;
         let meetings: BTreeMap<String, toml::Table> = sections.section("meeting")?;
         if config.janus.is_empty() {
@@ -92,14 +92,14 @@ impl Setup {
             let meeting = meetings.get(&instance).with_context(|| {
                 format!("[bridge.janus.{instance}] needs [meeting.{instance}] with the address of that server")
             })?;
-            server(sections, &instance, news, meeting).with_context(|| format!("[meeting.{instance}]"))
+            server(&instance, news, meeting).with_context(|| format!("[meeting.{instance}]"))
         };
         let servers = config.janus.into_iter().map(server).collect::<anyhow::Result<_>>()?;
         Ok(Self { tenant, broker, policy, empty_after: Duration::from_secs(config.empty_after), servers })
     }
 }
 
-fn server(sections: &Sections, instance: &str, news: JanusNews, meeting: &toml::Table) -> anyhow::Result<Server> {
+fn server(instance: &str, news: JanusNews, meeting: &toml::Table) -> anyhow::Result<Server> {
     // An instance stands in the source of events.
     events::RoomId::new(instance).context("its name must be 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")?;
     let meeting: Meeting =
@@ -107,7 +107,7 @@ fn server(sections: &Sections, instance: &str, news: JanusNews, meeting: &toml::
     if meeting.sign.trim().is_empty() {
         bail!("sign is empty: every participant would pass for a recorder");
     }
-    let secret = meeting.api_secret_file.map(|path| read_secret(&sections.beside(&path))).transpose()?;
+    let secret = meeting.api_secret_file.map(|path| read_secret(&path)).transpose()?;
     Ok(Server { instance: instance.to_owned(), exchange: news.exchange, url: meeting.url, secret, sign: meeting.sign })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chassis::telemetry::Format;
+use chassis::telemetry::{Filter, Format};
 use clap::{Parser, Subcommand};
 use events::RecordingId;
 
@@ -12,7 +12,7 @@ use crate::up::Service;
 #[derive(Debug, Parser)]
 #[command(name = "lectern", version, propagate_version = true)]
 pub(crate) struct Args {
-    /// The configuration file.
+    /// The configuration file; relative paths in it count from its folder.
     #[arg(long, global = true, env = "LECTERN_CONFIG", default_value = "lectern.toml", value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// Print results as JSON, for scripts.
@@ -26,18 +26,19 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Log {
-    /// What to log, such as `debug` or `info,recorder=debug`. Services log from `info`, other commands from `warn`.
+    /// What to log: a level, and other levels for parts of the program, such as `info,recorder=debug`. Services log from
+    /// `info`, other commands from `warn`.
     #[arg(long, global = true, env = "LECTERN_LOG", value_name = "FILTER")]
-    pub(crate) log: Option<String>,
+    pub(crate) log: Option<Filter>,
     /// Log as JSON lines.
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
 }
 
 impl Log {
-    pub(crate) fn filter(&self, command: &Command) -> String {
+    pub(crate) fn filter(&self, command: &Command) -> Filter {
         let quiet = !matches!(command, Command::Up | Command::Service { .. });
-        self.log.clone().unwrap_or_else(|| if quiet { "warn" } else { "info" }.to_owned())
+        self.log.clone().unwrap_or_else(|| if quiet { Filter::warnings() } else { Filter::default() })
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -75,7 +76,7 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         supervised: bool,
     },
-    /// Print a completion script: `lectern completions bash > /etc/bash_completion.d/lectern`.
+    /// Print a completion script, such as `lectern completions bash > /etc/bash_completion.d/lectern`.
     Completions { shell: clap_complete::Shell },
     /// The recorder's media process: joins, decodes and composes; holds no key.
     #[command(hide = true)]
@@ -99,7 +100,7 @@ pub(crate) enum Recordings {
         /// One recording; without it, all of them.
         recording: Option<RecordingId>,
     },
-    /// Decrypt a recording's film into a file.
+    /// Decrypt a recording's film into a new file that only you can read. It appears when it is whole.
     Open {
         recording: RecordingId,
         /// An age identity of the institution; without it, the one in the configuration.

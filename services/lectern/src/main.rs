@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod init;
+mod open;
 mod record;
 mod recordings;
 mod service;
@@ -14,17 +15,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use args::{Args, Command};
+use chassis::service::ended;
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match dispatch(args) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("lectern: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("lectern", dispatch(Args::parse()))
 }
 
 fn dispatch(args: Args) -> Result<ExitCode> {
@@ -41,7 +36,7 @@ fn dispatch(args: Args) -> Result<ExitCode> {
             chassis::telemetry::start(args.log.format(), &filter);
             // Services choose their own blocking work; few threads do for the rest.
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            let log = up::Logging { filter, json: args.log.log_json };
+            let log = up::Logging { filter: filter.to_string(), json: args.log.log_json };
             runtime.block_on(with_runtime(command, &args.config, args.json, log))
         }
     }

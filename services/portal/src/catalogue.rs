@@ -72,9 +72,7 @@ struct Tenant {
 impl Catalogue {
     pub(crate) async fn open(config: &Config, sections: &Sections) -> anyhow::Result<Self> {
         let tenant: Tenant = sections.section("tenant")?;
-        let mut store: storage::store::Config = sections.section("store")?;
-        store.access_key_file = store.access_key_file.map(|file| sections.beside(&file));
-        store.secret_key_file = store.secret_key_file.map(|file| sections.beside(&file));
+        let store: storage::store::Config = sections.section("store")?;
         let seal: storage::seal::Config = sections.section("seal")?;
         let Some(identity) = seal.pipeline_identity_file else {
             bail!("[seal].pipeline_identity_file is not set; without it no recording can be opened");
@@ -82,8 +80,8 @@ impl Catalogue {
         let Some(signers) = seal.signers_file else {
             bail!("[seal].signers_file is not set; without it no recording can be proven");
         };
-        let identity = Identity::load(&sections.beside(&identity)).context("[seal].pipeline_identity_file")?;
-        let signers = Signers::load(&sections.beside(&signers)).context("[seal].signers_file")?;
+        let identity = Identity::load(&identity).context("[seal].pipeline_identity_file")?;
+        let signers = Signers::load(&signers).context("[seal].signers_file")?;
         let store = Store::connect(&store).await.context("[store]")?;
         Ok(Self::new(store, identity, signers, tenant.id, config))
     }

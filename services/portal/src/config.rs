@@ -1,4 +1,4 @@
-//! Section `[portal]`, and the paths of `[store]` and `[seal]` as the portal needs them.
+//! Section `[portal]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -45,6 +45,7 @@ impl Config {
                 config.listen
             );
         }
+        // For its default.
         config.token_file = sections.beside(&config.token_file);
         if let Some(url) = &mut config.origin_url {
             if !(url.starts_with("http://") || url.starts_with("https://")) {

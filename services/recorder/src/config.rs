@@ -144,7 +144,11 @@ impl Config {
         anyhow::ensure!(recorder.slots > 0, "[recorder].slots is 0, so nothing would be recorded; give it 1 or more");
         if let Some(url) = &recorder.origin {
             let ours = url.starts_with("http://");
-            anyhow::ensure!(ours, "[recorder].origin must begin with http://; reach the origin by your inner network");
+            anyhow::ensure!(
+                ours,
+                "[recorder].origin does not begin with http://, and the recorder speaks nothing else to it: name the \
+                 origin by its address on a private network, or a proxy on this machine that adds TLS"
+            );
         }
         recorder.work = sections.beside(&recorder.work);
         recorder.media_program = whole(recorder.media_program.take());

@@ -4,22 +4,16 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chassis::telemetry::Format;
+use anyhow::Context;
+use chassis::service::{Options, ended};
 use clap::{Parser, Subcommand};
 
 /// Records meetings: takes requests from the queue, puts sealed segments into the store.
 #[derive(Debug, Parser)]
 #[command(name = "recorder", version)]
 struct Args {
-    /// The configuration file.
-    #[arg(long, global = true, env = "LECTERN_CONFIG", default_value = "lectern.toml", value_name = "FILE")]
-    config: PathBuf,
-    /// What to log, such as `info` or `info,recorder=debug`.
-    #[arg(long, global = true, env = "LECTERN_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
-    /// Log as JSON lines.
-    #[arg(long, global = true)]
-    log_json: bool,
+    #[command(flatten)]
+    options: Options,
     #[command(subcommand)]
     command: Command,
 }
@@ -36,28 +30,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match dispatch(Args::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("recorder: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("recorder", dispatch(Args::parse()))
 }
 
 fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Run => args.options.run(recorder::run).map(|()| ExitCode::SUCCESS),
         Command::Media => recorder::media_child(),
         Command::Replay { file } => {
-            let log = BufReader::new(std::fs::File::open(file)?);
-            recorder::replay(log, std::io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Run => {
-            chassis::telemetry::start(if args.log_json { Format::Json } else { Format::Text }, &args.log);
-            let sections = chassis::Sections::read(&args.config)?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(async { recorder::run(&sections, chassis::shutdown::token()?).await })?;
+            let log = std::fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            recorder::replay(BufReader::new(log), std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
     }

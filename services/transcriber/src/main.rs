@@ -1,30 +1,7 @@
-//! `transcriber --config lectern.toml`
+//! `transcriber --config FILE`: transcripts of recordings that are ready.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use chassis::{Sections, shutdown, telemetry};
-use clap::Parser;
-
-/// Writes down what was said in recordings that are ready.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Options {
-    /// The configuration.
-    #[arg(long, default_value = "lectern.toml")]
-    config: PathBuf,
-    /// What to log, in tracing's syntax.
-    #[arg(long, default_value = "info")]
-    log: String,
-    /// Log JSON lines.
-    #[arg(long)]
-    log_json: bool,
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    let format = if options.log_json { telemetry::Format::Json } else { telemetry::Format::Text };
-    telemetry::start(format, &options.log);
-    let sections = Sections::read(&options.config)?;
-    transcriber::run(&sections, shutdown::token()?).await
+fn main() -> ExitCode {
+    chassis::service::main("transcriber", "Writes down what was said in recordings that are ready.", transcriber::run)
 }

@@ -33,7 +33,7 @@ use stage::Stage;
 pub fn media_child() -> anyhow::Result<ExitCode> {
     confine().context("cannot confine the media process")?;
     let to = claim_stdout().context("cannot keep standard output for frames")?;
-    chassis::telemetry::start(chassis::telemetry::Format::Text, "info");
+    chassis::telemetry::start(chassis::telemetry::Format::Text, &chassis::telemetry::Filter::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
         let from = std::io::stdin().as_fd().try_clone_to_owned()?;
