@@ -63,13 +63,16 @@ pub(crate) async fn answer(
     // The ciphertext's hash, as signed: another text under the same name has another tag.
     let tag = format!("\"{}\"", object.sha256);
     let said = |name| asked.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if said(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag)) {
+    // RFC 9110 13.1.2: compared weakly, and `*` is any version.
+    let is_ours = |one: &str| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag;
+    if said(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').map(str::trim).any(is_ours)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let reader = catalogue.reader(&card.path, object).await?;
     let length = reader.len();
-    // RFC 9110 13.1.5: a part of another version would not fit what the client has.
-    let range = said(header::RANGE).filter(|_| said(header::IF_RANGE).is_none_or(|one| one == tag));
+    // RFC 9110 14.2: GET alone has ranges. 13.1.5: a part of another version would not fit what the client has.
+    let range = said(header::RANGE).filter(|_| !asked.head);
+    let range = range.filter(|_| said(header::IF_RANGE).is_none_or(|one| one == tag));
     let (status, from, to) = match range.map_or(Wanted::All, |range| wanted(range, length)) {
         Wanted::All => (StatusCode::OK, 0, length),
         Wanted::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),

@@ -15,8 +15,9 @@ pub(crate) enum Wanted {
 /// Several ranges are answered with all of the file, which a server may do (14.2), so that no request can ask for a
 /// thousand slices. A range that is malformed, backwards or past the end is refused.
 pub(crate) fn wanted(value: &str, length: u64) -> Wanted {
-    let Some(range) = value.strip_prefix("bytes=") else { return Wanted::All };
-    if range.contains(',') {
+    // 14.1: names of units know no case, and a unit that we do not know is as if nothing was asked for.
+    let Some((unit, range)) = value.split_once('=') else { return Wanted::All };
+    if !unit.eq_ignore_ascii_case("bytes") || range.contains(',') {
         return Wanted::All;
     }
     let part = || {
@@ -48,6 +49,8 @@ mod tests {
         let table = [
             ("bytes=0-0",                          Wanted::Part(0, 1)),
             ("bytes=0-",                           Wanted::Part(0, 100)),
+            ("Bytes=0-1",                          Wanted::Part(0, 2)),
+            ("bytes= 0-1 ",                        Wanted::Part(0, 2)),
             ("bytes=10-19",                        Wanted::Part(10, 20)),
             ("bytes=99-99",                        Wanted::Part(99, 100)),
             ("bytes=90-18446744073709551615",      Wanted::Part(90, 100)),
@@ -62,7 +65,14 @@ mod tests {
             ("bytes=",                             Wanted::Nothing),
             ("bytes=a-b",                          Wanted::Nothing),
             ("bytes=+1-2",                         Wanted::Nothing),
+            ("bytes=--1",                          Wanted::Nothing),
+            ("bytes=1-2-3",                        Wanted::Nothing),
+            ("bytes=-99999999999999999999999",     Wanted::Part(0, 100)),
+            ("bytes=0-18446744073709551614",       Wanted::Part(0, 100)),
             ("bytes=0-1,4-5",                      Wanted::All),
+            ("bytes=5-2,-0,x",                     Wanted::All),
+            ("bytes",                              Wanted::All),
+            ("",                                   Wanted::All),
             ("lines=1-2",                          Wanted::All),
         ];
         for (value, is) in table {

@@ -65,11 +65,19 @@ async fn head_and_conditions_follow_rfc_9110() {
     assert!(tag.starts_with('"') && tag.len() == 66, "{tag}");
     assert!(head.bytes().await.unwrap().is_empty());
 
+    // Ranges are GET's alone (14.2).
+    let head = campus.head(&video).header("range", "bytes=0-9").send().await.unwrap();
+    assert_eq!((head.status(), head.headers()["content-length"].to_str().unwrap()), (StatusCode::OK, "3000017"));
+
     let with = async |name: &str, value: &str| {
         let asked = campus.request(&video).header("range", "bytes=0-9").header(name, value);
         asked.send().await.unwrap().status()
     };
     assert_eq!(with("if-none-match", &format!("\"x\", {tag}")).await, StatusCode::NOT_MODIFIED);
+    assert_eq!(with("if-none-match", "*").await, StatusCode::NOT_MODIFIED);
+    assert_eq!(with("if-none-match", &format!("W/{tag}")).await, StatusCode::NOT_MODIFIED);
+    assert_eq!(with("if-none-match", "\"x\"").await, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(with("if-range", &format!("W/{tag}")).await, StatusCode::OK, "13.1.5 asks for a strong comparison");
     assert_eq!(with("if-range", &tag).await, StatusCode::PARTIAL_CONTENT);
     assert_eq!(with("if-range", "\"another\"").await, StatusCode::OK);
 }
