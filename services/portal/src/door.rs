@@ -44,34 +44,36 @@ impl Token {
         Ok(Self(word.into()))
     }
 
+    /// The token in `file`; None when there is no such file yet.
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Option<Self>> {
+        let mut found = match OpenOptions::new().read(true).open(file) {
+            Err(absent) if absent.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(|| cannot_use(file))?,
+        };
+        if found.metadata().with_context(|| cannot_use(file))?.permissions().mode() & 0o077 != 0 {
+            bail!("{} can be read by others; `chmod 600` it, or delete it for a new token", file.display());
+        }
+        let mut word = String::new();
+        found.read_to_string(&mut word).with_context(|| cannot_use(file))?;
+        Self::new(word.trim()).with_context(|| format!("the token in {}", file.display())).map(Some)
+    }
+
     /// The token in `file`. A file that is not there is made, and the link that opens the portal printed on standard
     /// output: that once, and never in a log.
     pub(crate) fn find(file: &Path, listen: SocketAddr) -> anyhow::Result<Self> {
-        let doing = || format!("cannot use the token file {}", file.display());
-        match OpenOptions::new().read(true).open(file) {
-            Ok(mut found) => {
-                if found.metadata().with_context(doing)?.permissions().mode() & 0o077 != 0 {
-                    bail!("{} can be read by others; `chmod 600` it, or delete it for a new token", file.display());
-                }
-                let mut word = String::new();
-                found.read_to_string(&mut word).with_context(doing)?;
-                Self::new(word.trim()).with_context(|| format!("the token in {}", file.display()))
-            }
-            Err(absent) if absent.kind() == ErrorKind::NotFound => {
-                let token = Self::random();
-                if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(doing)?;
-                }
-                let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-                let made = made.as_mut().map_err(|why| anyhow::anyhow!("{why}")).with_context(doing)?;
-                writeln!(made, "{}", token.0).and_then(|()| made.sync_all()).with_context(doing)?;
-                let mut out = std::io::stdout();
-                // A closed standard output is no reason not to serve: the file has the token too.
-                let _ = writeln!(out, "Open the portal: http://{listen}/?token={}", token.0);
-                Ok(token)
-            }
-            Err(why) => Err(why).with_context(doing),
+        if let Some(token) = Self::read(file)? {
+            return Ok(token);
         }
+        let doing = || cannot_use(file);
+        let token = Self::random();
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(doing)?;
+        }
+        let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(doing)?;
+        writeln!(made, "{}", token.0).and_then(|()| made.sync_all()).with_context(doing)?;
+        // A closed standard output is no reason not to serve: the file has the token too.
+        let _ = writeln!(std::io::stdout(), "Open the portal: http://{listen}/?token={}", token.0);
+        Ok(token)
     }
 
     fn random() -> Self {
@@ -84,6 +86,10 @@ impl Token {
     fn is(&self, shown: &str) -> bool {
         self.0.as_bytes().ct_eq(shown.as_bytes()).into()
     }
+}
+
+fn cannot_use(file: &Path) -> String {
+    format!("cannot use the token file {}; mend [portal].token_file, or who may read it", file.display())
 }
 
 /// Lets requests through that show the token: as a cookie, as a bearer token (for programs), or in the link's query,
@@ -122,8 +128,10 @@ fn in_query(uri: &Uri) -> Option<(String, String)> {
 }
 
 fn let_in(token: &Token, to: &str) -> Response {
-    // Not `Secure`: on loopback there is no TLS, and a proxy that ends TLS can add the word.
-    let cookie = format!("{COOKIE}={}; Path=/; Max-Age={STAYS}; HttpOnly; SameSite=Strict", token.0);
+    // Not `Secure`: on loopback there is no TLS, and a proxy that ends TLS can add the word. Not `Strict`: a link to a
+    // recording in a course page would find the door shut, and so would the link with the token in a mail. Whatever
+    // is asked for from elsewhere is only shown, never changed, and to nobody but its reader.
+    let cookie = format!("{COOKIE}={}; Path=/; Max-Age={STAYS}; HttpOnly; SameSite=Lax", token.0);
     match (HeaderValue::from_str(&cookie), HeaderValue::from_str(to)) {
         (Ok(cookie), Ok(to)) => {
             (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, to)]).into_response()

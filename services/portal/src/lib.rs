@@ -64,6 +64,14 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     }
 }
 
+/// For `lectern check-config`: the section is right, and a token file that is there holds a token. Makes nothing.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub fn check(sections: &Sections) -> anyhow::Result<()> {
+    Token::read(&Config::read(sections)?.token_file).map(drop)
+}
+
 /// The whole service as a value: tests give it a listener of their own.
 pub fn app(catalogue: Arc<Catalogue>, token: Token) -> Router {
     let behind_the_door = Router::new()

@@ -49,7 +49,7 @@ impl Trouble {
             Self::Unreadable => (
                 "This recording cannot be opened",
                 "It was altered, or its key is missing. Leave everything as it is, and give its id to whoever runs the \
-                 portal: `lectern verify` tells which object is wrong.",
+                 portal: `lectern recordings verify` tells which object is wrong.",
             ),
         }
     }

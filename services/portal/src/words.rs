@@ -108,7 +108,7 @@ fn failure(reason: Option<&str>) -> String {
         }
         Some("unreadable") => {
             "What was recorded cannot be read. Leave everything as it is, and give the recording's id to whoever runs the \
-             portal: `lectern verify` tells which object is wrong."
+             portal: `lectern recordings verify` tells which object is wrong."
         }
         Some(other) => {
             return format!("The recording could not be made ({other}). Give its id to whoever runs the recorder.");

@@ -48,7 +48,7 @@ async fn the_link_sets_a_cookie_and_drops_the_token() {
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     assert_eq!(answer.headers()["location"], "/recordings/x?a=1");
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
-    for word in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+    for word in ["HttpOnly", "SameSite=Lax", "Path=/"] {
         assert!(cookie.split("; ").any(|part| part == word), "{cookie}");
     }
     let pair = cookie.split(';').next().unwrap();
@@ -57,6 +57,19 @@ async fn the_link_sets_a_cookie_and_drops_the_token() {
     assert_eq!(bearer.json::<Value>().await.unwrap()["count"], 0);
     let elsewhere = campus.stranger(&format!("//evil.example/?token={TOKEN}")).send().await.unwrap();
     assert_eq!(elsewhere.headers()["location"], "/evil.example/");
+}
+
+/// A policy of `'self'` would quietly switch off any style or script that stands in the page itself.
+#[tokio::test]
+async fn no_page_needs_what_its_own_policy_forbids() {
+    let campus = Campus::open().await;
+    let id = campus.keep(&Lecture::default()).await.recording;
+    for path in ["/", &format!("/recordings/{id}"), "/nonsense"] {
+        let page = campus.get(path).await.text().await.unwrap();
+        assert!(!page.contains("<style") && !page.contains(" style=") && !page.contains(" onclick="), "{page}");
+        assert_eq!(page.matches("<script").count(), page.matches("<script src=\"/assets/").count(), "{page}");
+        assert!(page.contains("width=device-width") && page.contains("<html lang="), "{page}");
+    }
 }
 
 #[tokio::test]
@@ -73,6 +86,10 @@ async fn every_answer_carries_the_headers_that_keep_it_private() {
             assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
             let policy = headers["content-security-policy"].to_str().unwrap();
             assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
+            for closed in ["frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'", "form-action 'none'"] {
+                assert!(policy.split("; ").any(|part| part == closed), "{path}: {policy}");
+            }
+            assert_eq!(headers["cross-origin-resource-policy"], "same-origin", "{path}");
         }
     }
 }
