@@ -99,7 +99,8 @@ impl Browser {
         std::fs::write(Path::new(&folder).join(format!("{name}.png")), png).unwrap();
     }
 
-    async fn call(&self, path: &str, body: &Value) -> Value {
+    /// Says something of WebDriver's own, such as `/actions`.
+    pub(crate) async fn call(&self, path: &str, body: &Value) -> Value {
         let answer = self.http.post(format!("{}{path}", self.session)).json(body).send().await.unwrap();
         let good = answer.status().is_success();
         let mut told: Value = answer.json().await.unwrap();

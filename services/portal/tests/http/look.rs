@@ -110,3 +110,55 @@ async fn the_keyboard_reaches_everything_and_a_phone_shows_it() {
     assert_eq!(browser.ask(stops).await, json!([-1, -1, -1, 0]));
     browser.screenshot("portal-recording-phone").await;
 }
+
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const DOWN: &str = "\u{e015}";
+
+/// Presses `key` as a person does, and says what has the focus then: its text, and how wide the ring around it is.
+async fn press(browser: &Browser, key: &str) -> (String, f64) {
+    let stroke = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+    let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": stroke }] });
+    browser.call("/actions", &actions).await;
+    let focus = "const e = document.activeElement, ring = getComputedStyle(e);
+        return [e.matches('video') ? 'video' : e.innerText ?? '',
+            ring.outlineStyle === 'none' ? 0 : parseFloat(ring.outlineWidth)]";
+    let told = browser.ask(focus).await;
+    (told[0].as_str().unwrap().to_owned(), told[1].as_f64().unwrap())
+}
+
+/// Tabs until something with `text` has the focus. Whatever has it on the way can be seen to.
+async fn tab_to(browser: &Browser, text: &str) {
+    let mut stops = Vec::new();
+    // A video's own controls are some ten stops.
+    for _ in 0..40 {
+        let (stop, ring) = press(browser, TAB).await;
+        assert!(ring >= 2.0 || stop == "video", "nobody sees that {stop:?} has the focus");
+        if stop.contains(text) {
+            return;
+        }
+        stops.push(stop);
+    }
+    panic!("Tab never comes to {text:?}: {stops:?}");
+}
+
+#[tokio::test]
+async fn without_a_mouse_one_gets_from_the_list_to_a_spoken_line() {
+    let (campus, id) = full().await;
+    let flags = ["--autoplay-policy=no-user-gesture-required"];
+    let browser = Browser::open(campus.folder.path(), (1280, 900), &flags).await;
+    browser.goto(&format!("{}/?token={TOKEN}", campus.url)).await;
+    browser.until("the list", SOON, "return !!document.querySelector('.cards')").await;
+    tab_to(&browser, "Skip to the content").await;
+    let seen = "return document.activeElement.getBoundingClientRect().top >= 0";
+    browser.until("the link past the bar comes into sight", SOON, seen).await;
+    press(&browser, ENTER).await;
+    tab_to(&browser, "Linear algebra").await;
+    press(&browser, ENTER).await;
+    let there = format!("return location.pathname.endsWith('{id}') && document.querySelector('video')?.duration > 11");
+    browser.until("the recording", SOON, &there).await;
+    tab_to(&browser, "Welcome to week three").await;
+    assert!(press(&browser, DOWN).await.0.contains("vectors"));
+    press(&browser, ENTER).await;
+    browser.until("it plays from the line", SOON, "return document.querySelector('video').currentTime >= 2.5").await;
+}
