@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::Error;
+
 /// Element and Debian package (12 and 13). `cmafmux` is not here: it is linked into this program.
 const NEEDED: &[(&str, &str)] = &[
     // this crate
@@ -35,10 +37,13 @@ const NEEDED: &[(&str, &str)] = &[
     ("webrtcbin", "gstreamer1.0-plugins-bad"),
 ];
 
-/// Every GStreamer element this crate and `meeting` need that is not installed, with the Debian package that has it.
-#[must_use]
-pub fn missing_elements() -> Vec<(&'static str, &'static str)> {
-    graph::missing(NEEDED)
+/// Looks whether every GStreamer element that this crate and `meeting` need is installed.
+///
+/// # Errors
+/// [`Error::Missing`] names those that are not, and their Debian packages.
+pub fn check() -> Result<(), Error> {
+    let missing = graph::missing(NEEDED);
+    if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
 }
 
 /// Makes `cmafmux` known to GStreamer, once in a process.
@@ -53,7 +58,7 @@ mod tests {
 
     #[test]
     fn nothing_is_missing_where_the_tests_run() {
-        assert_eq!(missing_elements(), []);
+        check().unwrap();
     }
 
     #[test]

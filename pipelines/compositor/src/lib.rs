@@ -30,8 +30,8 @@ mod pace;
 mod package;
 mod stage;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,7 @@ use crate::pace::Pace;
 use crate::package::Packager;
 use crate::stage::Stage;
 
-pub use elements::missing_elements;
+pub use elements::check;
 
 /// About what a pipeline without tracks takes to start. A start that takes longer makes the first frames late, no more.
 const START_NS: u64 = 50_000_000;
@@ -58,7 +58,8 @@ const START_NS: u64 = 50_000_000;
 /// A compositor could not be built or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("GStreamer lacks {}; install the packages named with them", list(.0))]
+    /// Element and Debian package.
+    #[error("GStreamer lacks {}; apt-get install {}", elements(.0), packages(.0))]
     Missing(Vec<(&'static str, &'static str)>),
     #[error("a canvas of {0}x{1} cannot be encoded; choose even sides from 64 to 4096")]
     Canvas(u32, u32),
@@ -76,8 +77,13 @@ pub enum Error {
     Thread(#[from] std::io::Error),
 }
 
-fn list(missing: &[(&str, &str)]) -> String {
-    missing.iter().map(|(element, package)| format!("{element} ({package})")).collect::<Vec<_>>().join(", ")
+fn elements(missing: &[(&str, &str)]) -> String {
+    missing.iter().map(|(element, _)| *element).collect::<Vec<_>>().join(", ")
+}
+
+fn packages(missing: &[(&str, &str)]) -> String {
+    let packages: BTreeSet<_> = missing.iter().map(|(_, package)| *package).collect();
+    packages.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// What a running compositor tells.
@@ -119,10 +125,7 @@ impl Compositor {
         time: &Timebase,
         events: tokio::sync::mpsc::UnboundedSender<Event>,
     ) -> Result<Self, Error> {
-        let missing = missing_elements();
-        if !missing.is_empty() {
-            return Err(Error::Missing(missing));
-        }
+        check()?;
         elements::register()?;
         let canvas = spec.canvas;
         let fits = |side: u32| (64..=4096).contains(&side) && side.is_multiple_of(2);

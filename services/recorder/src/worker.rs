@@ -42,9 +42,11 @@ pub(crate) struct Shop {
 /// Runs the recorder until `stop`, and then until every recording has come to its end.
 ///
 /// # Errors
-/// When the configuration is wrong, or the store or the broker will not have us.
+/// When the configuration is wrong, GStreamer lacks an element, or the store or the broker will not have us.
 pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result<()> {
     let config = Config::read(sections)?;
+    // Its media processes could not compose anything; better said now than in the middle of a lecture.
+    compositor::check()?;
     let store = Store::connect(&config.store).await?;
     let spool = Spool::open(&config.recorder.work)?;
     if !ready(&store, &stop).await? || !upload_orphans(&spool, &store, &stop).await? {
