@@ -18,6 +18,7 @@ use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
+use storage::Recipients;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -110,9 +111,10 @@ struct Listening {
 /// Runs until `stop`.
 ///
 /// # Errors
-/// When the configuration is wrong or this program cannot start itself.
+/// When the configuration is wrong, with what to do, or this program cannot start itself.
 pub(crate) async fn up(sections: &Sections, config: &Path, log: Logging, stop: CancellationToken) -> Result<()> {
     let up: Config = sections.section("up")?;
+    judge(sections, &up.services)?;
     let launch = Launch {
         program: std::env::current_exe().context("cannot find this program's own file")?,
         config: config.to_owned(),
@@ -152,6 +154,23 @@ pub(crate) async fn up(sections: &Sections, config: &Path, log: Logging, stop: C
         while tasks.join_next().await.is_some() {}
     }
     info!("lectern is down");
+    Ok(())
+}
+
+/// What a service would refuse to start with is said once and before anything runs, not by its every restart.
+fn judge(sections: &Sections, services: &[Service]) -> Result<()> {
+    for service in services {
+        match service {
+            Service::Bridge => bridge::check(sections)?,
+            Service::Recorder => recorder::check(sections)?,
+            Service::Finalizer | Service::Transcriber => {
+                Recipients::parse(&sections.section::<storage::seal::Config>("seal")?.recipients)?;
+            }
+            Service::Origin => drop(sections.section::<origin::Config>("origin")?),
+            Service::Portal => drop(sections.section::<portal::Config>("portal")?),
+            Service::S3 => {}
+        }
+    }
     Ok(())
 }
 
