@@ -99,7 +99,7 @@ impl fmt::Debug for JoinSpec {
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Try again: the server is away, the network broke.
-    #[error("the meeting server cannot be reached: {0}")]
+    #[error("the meeting server cannot be reached ({0}); see that it runs and that its url is right")]
     Unreachable(String),
     /// This room only: no such room, a pin is needed, the room is full.
     #[error("the room refused the recorder: {0}")]

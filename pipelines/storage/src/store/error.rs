@@ -28,7 +28,7 @@ pub enum StoreError {
     #[error("{key} takes age files only, and this is none")]
     Plaintext { key: String },
     /// No answer, or half of one. What was asked may have happened.
-    #[error("could not {doing}: the store does not answer")]
+    #[error("could not {doing}: the store does not answer; see that it runs and that store.endpoint is right")]
     Unreachable { doing: String, source: Source },
     /// An answer that asks for patience (429, 5xx). What was asked may have happened.
     #[error("could not {doing}: the store is not well ({code})")]
@@ -96,7 +96,11 @@ where
         | (_, Some(429 | 500..=599)) => {
             StoreError::Busy { doing, code: named, source: DisplayErrorContext(failure).to_string().into() }
         }
-        (_, None) => StoreError::Unreachable { doing, source: DisplayErrorContext(failure).to_string().into() },
+        // Its sources tell the rest; all of it once more in Rust's words would help nobody.
+        (_, None) => {
+            let source = failure.into_source().unwrap_or_else(|whole| DisplayErrorContext(whole).to_string().into());
+            StoreError::Unreachable { doing, source }
+        }
         // Success with a body that cannot be read, such as one that broke off.
         (_, Some(200..=299)) if wordless => {
             StoreError::Unreachable { doing, source: DisplayErrorContext(failure).to_string().into() }
