@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use claim::Phase;
 use finalizer::Outcome;
+use mp4_atom::{Atom, Moov};
 
 use crate::film::{CYCLE, Cmaf, Film, Style, beeps, boxes, ffmpeg, ffprobe, flashes, frame_times, pictures};
 use crate::studio::Studio;
@@ -24,6 +25,14 @@ fn live(folder: &Path, track: &Cmaf) -> PathBuf {
     let path = folder.join("live.mp4");
     std::fs::write(&path, [track.init.clone(), track.segments.concat()].concat()).unwrap();
     path
+}
+
+/// How long the movie and each track say that they are shown, in the movie's units.
+fn promised(file: &Path) -> (u64, Vec<u64>) {
+    let bytes = std::fs::read(file).unwrap();
+    let (_, moov) = boxes(&bytes).into_iter().find(|(kind, _)| kind == b"moov").unwrap();
+    let moov = Moov::decode_body(&mut &moov[8..]).unwrap();
+    (moov.mvhd.duration, moov.trak.iter().map(|trak| trak.tkhd.duration).collect())
 }
 
 fn same_times(a: &[f64], b: &[f64], within: f64) -> bool {
@@ -59,6 +68,8 @@ async fn a_recording_becomes_one_file_with_every_frame() {
             Style::Reordered => assert!(same_times(&heard, &seconds, 0.001), "{heard:?}"),
         }
         assert!(same_times(&seen, &heard, 0.04), "{seen:?} {heard:?}");
+        let (movie, tracks) = promised(&file);
+        assert!(tracks.iter().max().is_some_and(|longest| longest.abs_diff(movie) <= 1), "{tracks:?} in {movie}");
 
         let state = studio.state().await;
         assert_eq!((state.phase, state.generation), (Phase::Ready, Some(1)));

@@ -13,6 +13,7 @@ mod model;
 mod once;
 mod queue;
 mod samples;
+mod sound;
 mod text;
 mod tools;
 mod trouble;

@@ -18,7 +18,7 @@ pub(crate) async fn short_lecture() -> Archive {
 }
 
 /// A film of `seconds` with this sound, or none.
-fn other_film(folder: &Path, seconds: &str, sound: &[&str]) -> PathBuf {
+pub(crate) fn other_film(folder: &Path, seconds: &str, sound: &[&str]) -> PathBuf {
     let film = folder.join("other.mp4");
     let mut args = vec!["-v", "error", "-y", "-nostdin", "-f", "lavfi", "-i", "color=black:s=64x36:r=5"];
     args.extend(sound);
@@ -102,7 +102,13 @@ async fn another_film_under_another_key_is_not_signed_for() {
     let plain = open.open(&film, 1 << 24).unwrap();
     store.delete(Bucket::Keys, &path.key(&Writer::Final(1))).await.unwrap();
     let forger = SealKey::create(store, path, &Writer::Final(1), &archive.transcriber.recipients).await.unwrap();
-    let forged = forger.seal(plain);
+    // age's headers differ in length by chance; the manifest must not be able to tell the two by that.
+    let forged = loop {
+        let forged = forger.seal(&plain);
+        if forged.size() == film.len() as u64 {
+            break forged;
+        }
+    };
     store.put(Bucket::Media, &path.composite(1), forged.bytes().clone(), Condition::None).await.unwrap();
     let wrong = archive.transcribe().await.unwrap_err();
     assert_eq!((wrong.reason(), wrong.is_passing()), ("seal", false), "{wrong:?}");
@@ -143,31 +149,4 @@ async fn a_transcriber_that_died_before_it_told_the_record_had_done_its_work() {
     assert_eq!(archive.state().await.generation, Some(2));
     let signers = archive.transcriber.signing.signers();
     assert_eq!(published(store, path, 3, &signers).await.unwrap(), None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tone_above_the_band_does_not_fold_into_it() {
-    let mut loudness = Vec::new();
-    for hertz in [1000, 9000] {
-        let folder = tempfile::tempdir().unwrap();
-        let tone = format!("sine=frequency={hertz}:sample_rate=48000,volume=4");
-        let film = other_film(folder.path(), "3", &["-f", "lavfi", "-i", &tone, "-c:a", "aac", "-b:a", "128k"]);
-        let archive = Archive::open(folder, &film, "en", test_model()).await;
-        let (store, path) = (&archive.transcriber.store, &archive.path);
-        let open = OpenKey::fetch(store, path, &Writer::Final(1), &archive.transcriber.identity).await.unwrap();
-        let film = SealedReader::open(store, &path.composite(1), &open).await.unwrap();
-        let samples = tokio::task::spawn_blocking(move || {
-            let (mut sound, mut samples) = (Sound::open(film).unwrap(), Vec::new());
-            while let Some(block) = sound.next_block().unwrap() {
-                samples.extend(block);
-            }
-            samples
-        });
-        let samples = samples.await.unwrap();
-        assert!((46_000..52_000).contains(&samples.len()), "3 s are {} samples", samples.len());
-        // One second from the middle: the filter's own beginning and end are no matter here.
-        let middle = &samples[16_000..32_000];
-        loudness.push(10.0 * (middle.iter().map(|s| s * s).sum::<f32>() / 16_000.0 + 1e-12).log10());
-    }
-    assert!(loudness[0] > -20.0 && loudness[0] - loudness[1] > 50.0, "in dB: {loudness:?}");
 }
