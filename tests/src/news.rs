@@ -99,13 +99,28 @@ impl News {
     /// # Errors
     /// When none has within `deadline`.
     pub async fn wait_failed(&self, deadline: Duration) -> anyhow::Result<(Instant, RecordingFailed)> {
-        let failed = |(at, event): &(Instant, Event)| match &event.body {
-            Body::RecordingFailed(failed) => Some((*at, failed.clone())),
+        let failed = |body: &Body| match body {
+            Body::RecordingFailed(failed) => Some(failed.clone()),
             _ => None,
         };
-        until("recording.failed is announced", deadline, async || Ok(self.all().iter().find_map(failed)))
-            .await
-            .with_context(|| format!("heard so far: {:?}", self.kinds()))
+        self.hear("recording.failed", deadline, failed).await
+    }
+
+    /// The first event of which `pick` takes something, and when it came; no failure ends the waiting.
+    ///
+    /// # Errors
+    /// When none has come within `deadline`.
+    pub async fn hear<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        pick: impl Fn(&Body) -> Option<T>,
+    ) -> anyhow::Result<(Instant, T)> {
+        until(&format!("{what} is announced"), deadline, async || {
+            Ok(self.all().iter().find_map(|(at, event)| Some((*at, pick(&event.body)?))))
+        })
+        .await
+        .with_context(|| format!("heard so far: {:?}", self.kinds()))
     }
 
     /// Publishes something about this room's run, or about a new run when none was heard of.
@@ -124,7 +139,23 @@ impl News {
             session,
             time: media::WallTime::from_system(SystemTime::now()).to_string(),
         };
-        Ok(self.broker.publish(&Event { meta, body }).await?)
+        self.repeat(&Event { meta, body }).await
+    }
+
+    /// Publishes an event that was heard once more, as somebody does who wants its work done again.
+    ///
+    /// # Errors
+    /// As [`News::tell`].
+    pub async fn repeat(&self, event: &Event) -> anyhow::Result<()> {
+        Ok(self.broker.publish(event).await?)
+    }
+
+    /// How many messages wait at the broker for a person.
+    ///
+    /// # Errors
+    /// When the broker is away.
+    pub async fn parked(&self) -> anyhow::Result<u32> {
+        Ok(self.broker.parked_count().await?)
     }
 }
 

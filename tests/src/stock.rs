@@ -49,6 +49,11 @@ impl Archive {
         &self.media
     }
 
+    /// The recording's folder in the bucket of keys.
+    pub fn keys(&self) -> &Path {
+        &self.keys
+    }
+
     /// Opens the film into `out` with `age -d`, twice: once for its key, once for itself. Returns the two commands as a
     /// person would type them. `out`'s folder also gets the film's key.
     ///

@@ -94,10 +94,7 @@ impl Lectern {
     /// When it ends, or does not come up.
     pub async fn up(&mut self) -> anyhow::Result<()> {
         self.begin()?;
-        for port in [self.origin, self.portal] {
-            self.answers(port).await?;
-        }
-        Ok(())
+        self.answers().await
     }
 
     /// Starts without waiting, for runs in which something that it needs is away.
@@ -116,15 +113,22 @@ impl Lectern {
         Ok(())
     }
 
-    async fn answers(&self, port: u16) -> anyhow::Result<()> {
+    /// Waits until pages are served.
+    ///
+    /// # Errors
+    /// When it ends, or does not come so far.
+    pub async fn answers(&self) -> anyhow::Result<()> {
         let client = reqwest::Client::new();
-        let url = format!("http://{}:{port}/healthz", Ipv4Addr::LOCALHOST);
-        until(&format!("{url} answers"), START, async || {
-            self.check()?;
-            let answer = client.get(&url).timeout(Duration::from_secs(2)).send().await;
-            Ok(answer.is_ok_and(|a| a.status().is_success()).then_some(()))
-        })
-        .await
+        for port in [self.origin, self.portal] {
+            let url = format!("http://{}:{port}/healthz", Ipv4Addr::LOCALHOST);
+            until(&format!("{url} answers"), START, async || {
+                self.check()?;
+                let answer = client.get(&url).timeout(Duration::from_secs(2)).send().await;
+                Ok(answer.is_ok_and(|a| a.status().is_success()).then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Fails when `lectern up` has ended by itself.

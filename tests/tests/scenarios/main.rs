@@ -5,7 +5,9 @@
 mod attendance;
 mod controls;
 mod endings;
+mod outages;
 mod proof;
+mod readme;
 mod several;
 mod trouble;
 mod webinar;
