@@ -3,16 +3,18 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use broker::Broker;
 use chassis::Sections;
 use events::TenantId;
 use meeting::{Meeting, Server};
 use serde::{Deserialize, Serialize};
-use storage::manifest::{Signers, SigningKey};
+use storage::manifest::{Signers, SigningKey, sign, verify_signature};
 use storage::{Identity, Recipients};
 
 use crate::recordings::store;
+use crate::service::credentials;
+use crate::up::Service;
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
@@ -49,6 +51,7 @@ pub(crate) async fn check(sections: &Sections, json: bool) -> Result<ExitCode> {
     found.note("[tenant]", sections.section::<Tenant>("tenant"));
     found.note("GStreamer elements", compositor::check());
     keys(&mut found, sections);
+    found.note("[store] key files", sections.section("store").map_err(Into::into).and_then(|c| credentials(&c)));
     found.note("[store]", reach_store(sections).await);
     found.note("[broker]", reach_broker(sections).await);
     meetings(&mut found, sections).await;
@@ -56,8 +59,8 @@ pub(crate) async fn check(sections: &Sections, json: bool) -> Result<ExitCode> {
     found.note("[recorder]", recorder::check(sections));
     found.note("[transcriber]", transcriber::check(sections));
     found.note("[finalizer]", sections.section::<finalizer::Config>("finalizer"));
-    found.note("[origin]", sections.section::<origin::Config>("origin"));
-    found.note("[portal]", sections.section::<portal::Config>("portal"));
+    found.note("[origin]", origin_token(sections));
+    found.note("[portal]", portal::check(sections));
 
     let problems = found.0.iter().filter(|f| !f.ok).count();
     if json {
@@ -81,40 +84,71 @@ fn keys(found: &mut Findings, sections: &Sections) {
         Err(error) => return found.note("[seal]", Err::<(), _>(error)),
     };
     found.note("[seal] recipients", Recipients::parse(&seal.recipients));
-    if let Some(file) = &seal.pipeline_identity_file {
-        let identity = Identity::load(&sections.beside(file)).map_err(anyhow::Error::from).and_then(|identity| {
-            // Whatever is recorded now must be readable by the services that finish it.
-            anyhow::ensure!(
-                seal.recipients.contains(&identity.public()),
-                "its public key is not among [seal].recipients, so nothing recorded could be finished; add it"
-            );
-            Ok(())
-        });
-        found.note("[seal] pipeline_identity_file", identity);
+    match (&seal.pipeline_identity_file, opener(sections)) {
+        (None, None) => {}
+        (None, Some(service)) => {
+            let problem = anyhow::anyhow!("is not set, and [up] runs the {service}, which opens recordings with it");
+            found.note("[seal] pipeline_identity_file", Err::<(), _>(problem));
+        }
+        (Some(file), _) => {
+            let identity = Identity::load(file).map_err(anyhow::Error::from).and_then(|identity| {
+                // Whatever is recorded now must be readable by the services that finish it.
+                anyhow::ensure!(
+                    seal.recipients.contains(&identity.public()),
+                    "its public key is not among [seal].recipients, so nothing recorded could be finished; add it"
+                );
+                Ok(())
+            });
+            found.note("[seal] pipeline_identity_file", identity);
+        }
     }
-    if let Some(file) = &seal.signing_key_file {
-        found.note("[seal] signing_key_file", SigningKey::load(&sections.beside(file)));
+    let signing = seal.signing_key_file.as_deref().map(SigningKey::load);
+    let signers = seal.signers_file.as_deref().map(Signers::load);
+    if let (Some(Ok(signing)), Some(Ok(signers))) = (&signing, &signers) {
+        let signature = sign(signing, b"check-config");
+        let believed = verify_signature(signers, b"check-config", &signature);
+        found.note("[seal] signers_file knows signing_key_file", believed);
     }
-    if let Some(file) = &seal.signers_file {
-        found.note("[seal] signers_file", Signers::load(&sections.beside(file)));
+    if let Some(signing) = signing {
+        found.note("[seal] signing_key_file", signing);
     }
+    if let Some(signers) = signers {
+        found.note("[seal] signers_file", signers);
+    }
+}
+
+/// The first service on this machine that opens recordings, if one does.
+fn opener(sections: &Sections) -> Option<&'static str> {
+    let up: crate::up::Config = sections.section("up").ok()?;
+    let openers = [Service::Finalizer, Service::Transcriber, Service::Portal];
+    openers.into_iter().find(|service| up.services.contains(service)).map(Service::name)
+}
+
+/// What recorders must show is there, and no word that could be guessed.
+fn origin_token(sections: &Sections) -> Result<()> {
+    let config: origin::Config = sections.section("origin")?;
+    let Some(file) = config.ingest_token_file else {
+        anyhow::bail!("ingest_token_file is not set; name a file with a random word that recorders have too");
+    };
+    let word = std::fs::read_to_string(&file)
+        .with_context(|| format!("cannot read {}; `lectern init` writes one", file.display()))?;
+    origin::Token::new(word.trim()).with_context(|| format!("the token in {}", file.display()))?;
+    Ok(())
 }
 
 /// With the embedded S3 there is nothing to reach before `lectern up` has started it.
 async fn reach_store(sections: &Sections) -> Result<()> {
     let up: crate::up::Config = sections.section("up")?;
-    let store = store(sections).await;
     if up.s3.is_some_and(|s3| std::net::TcpStream::connect(s3.listen).is_err()) {
         // Not up: then `[store]` itself must still make sense.
-        let _: storage::store::Config = sections.section("store")?;
+        sections.section::<storage::store::Config>("store")?;
         return Ok(());
     }
-    Ok(store?.check().await?)
+    Ok(store(sections).await?.check().await?)
 }
 
 async fn reach_broker(sections: &Sections) -> Result<()> {
-    let mut config: broker::Config = sections.section("broker")?;
-    config.password_file = config.password_file.map(|file| sections.beside(&file));
+    let config: broker::Config = sections.section("broker")?;
     Ok(Broker::check(&config).await?)
 }
 

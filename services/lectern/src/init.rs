@@ -86,7 +86,7 @@ fn private_folder(folder: &Path) -> Result<()> {
 
 /// A new file that its owner alone can read.
 fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let doing = || format!("cannot write {}", path.display());
+    let doing = || format!("cannot write {}; choose a new folder", path.display());
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(doing)?;
     file.write_all(content).and_then(|()| file.sync_all()).with_context(doing)
 }

@@ -20,10 +20,9 @@ pub(crate) async fn run(command: Record, sections: &Sections, json: bool) -> Res
     let store = recordings::store(sections).await?;
     let (_, record) = recordings::find(&store, recording).await?;
     if !matches!(record.phase, Phase::Claimed | Phase::Recording) {
-        bail!("recording {recording} does not run any more");
+        bail!("recording {recording} does not run any more; `lectern recordings show {recording}` tells how it ended");
     }
-    let mut config: broker::Config = sections.section("broker")?;
-    config.password_file = config.password_file.map(|file| sections.beside(&file));
+    let config: broker::Config = sections.section("broker")?;
     let broker = Broker::connect(&config, CancellationToken::new()).await?;
     let now = WallTime::from_system(std::time::SystemTime::now());
     let event = Event {

@@ -1,9 +1,5 @@
 //! `lectern recordings`: what an archivist asks for at a terminal. Every answer also comes as JSON.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +7,11 @@ use chassis::Sections;
 use claim::Record;
 use events::RecordingId;
 use serde_json::json;
-use storage::manifest::{Signers, VerifyError, published, verify};
-use storage::{Bucket, Identity, OpenKey, RecordingPath, SealedReader, Store, Writer, recordings};
+use storage::manifest::{Signers, VerifyError, verify};
+use storage::{Bucket, RecordingPath, Store, recordings};
 
 use crate::args::Recordings;
+use crate::open::open;
 
 /// # Errors
 /// When the store cannot be reached, or what was asked for does not exist.
@@ -26,10 +23,10 @@ pub(crate) async fn run(command: Recordings, sections: &Sections, json: bool) ->
         Recordings::Verify { recording } => check(&store, sections, recording, json).await,
         Recordings::Open { recording, identity, out } => {
             let seal: storage::seal::Config = sections.section("seal")?;
-            let identity = identity.or_else(|| seal.pipeline_identity_file.map(|file| sections.beside(&file)));
-            let identity =
-                identity.context("no identity: give --identity FILE or set [seal].pipeline_identity_file")?;
-            open(store, &signers(sections)?, recording, &identity, &out, json).await
+            let identity = identity
+                .or(seal.pipeline_identity_file)
+                .context("no identity: give --identity FILE or set [seal].pipeline_identity_file")?;
+            open(&store, &signers(sections)?, recording, &identity, &out, json).await
         }
     }
 }
@@ -37,16 +34,12 @@ pub(crate) async fn run(command: Recordings, sections: &Sections, json: bool) ->
 fn signers(sections: &Sections) -> Result<Signers> {
     let seal: storage::seal::Config = sections.section("seal")?;
     let file = seal.signers_file.context("no signers: set [seal].signers_file to an allowed_signers file")?;
-    Ok(Signers::load(&sections.beside(&file))?)
+    Ok(Signers::load(&file)?)
 }
 
-/// The store of `[store]`, its key files taken from beside the configuration.
+/// The store of `[store]`.
 pub(crate) async fn store(sections: &Sections) -> Result<Store> {
-    let mut config: storage::store::Config = sections.section("store")?;
-    for file in [&mut config.access_key_file, &mut config.secret_key_file] {
-        *file = file.take().map(|file| sections.beside(&file));
-    }
-    Ok(Store::connect(&config).await?)
+    Ok(Store::connect(&sections.section("store")?).await?)
 }
 
 pub(crate) async fn find(store: &Store, recording: RecordingId) -> Result<(RecordingPath, Record)> {
@@ -81,7 +74,7 @@ async fn list(store: &Store, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn phase(record: &Record) -> String {
+pub(crate) fn phase(record: &Record) -> String {
     // The one spelling of a phase is the one in state.json.
     serde_json::to_value(record.phase).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -126,8 +119,12 @@ async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, js
                 reports.push(json!({ "recording": path.recording, "objects": report.objects,
                     "bytes": report.bytes, "generation": report.manifest.generation, "findings": findings }));
             }
+            Err(VerifyError::NoManifest) if only.is_some() => bail!(
+                "recording {0} has no manifest to verify it by; `lectern recordings show {0}` tells how it stands",
+                path.recording
+            ),
             // Without a name, a recording still in the making is no failure of the archive.
-            Err(VerifyError::NoManifest) if only.is_none() => {
+            Err(VerifyError::NoManifest) => {
                 if !json {
                     println!("{}  not finalized yet", path.recording);
                 }
@@ -140,66 +137,4 @@ async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, js
         println!("{}", serde_json::Value::Array(reports));
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn open(
-    store: Store,
-    signers: &Signers,
-    recording: RecordingId,
-    identity: &Path,
-    out: &Path,
-    json: bool,
-) -> Result<ExitCode> {
-    let (path, record) = find(&store, recording).await?;
-    let Some(generation) = record.generation else {
-        bail!("recording {recording} is {}: there is no film yet", phase(&record));
-    };
-    // Verified first, decrypted then: only a signed manifest says which object is the film.
-    let newest = published(&store, &path, generation, signers).await?;
-    let newest = newest.with_context(|| format!("the manifest of generation {generation} is missing"))?;
-    let film = newest.manifest.objects.iter().find(|object| object.key.ends_with("/composite.mp4.age"));
-    let film = film.with_context(|| format!("recording {recording} holds no film"))?;
-    let writer: Writer = film.writer.parse()?;
-    let open = OpenKey::fetch(&store, &path, &writer, &Identity::load(identity)?).await?;
-    let mut reader = SealedReader::open_sized(&store, &film.key, film.size, &open).await?;
-
-    let target = out.to_owned();
-    let written = tokio::task::spawn_blocking(move || -> Result<u64> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&target)
-            .with_context(|| format!("cannot write {}; it is never overwritten", target.display()))?;
-        let mut copied = 0;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let count = reader
-                .read(&mut buffer)
-                .context("the sealed film does not decrypt; run `lectern recordings verify`")?;
-            if count == 0 {
-                return Ok(copied);
-            }
-            std::io::Write::write_all(&mut file, &buffer[..count])?;
-            copied += count as u64;
-        }
-    })
-    .await
-    .context("the copying task ended early")?;
-    let written = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // Half a film would look like a film.
-            if error.downcast_ref::<std::io::Error>().is_none_or(|e| e.kind() != std::io::ErrorKind::AlreadyExists) {
-                let _ = std::fs::remove_file(out);
-            }
-            return Err(error);
-        }
-    };
-    if json {
-        println!("{}", json!({ "recording": recording, "file": out, "bytes": written }));
-    } else {
-        println!("Wrote {} ({written} bytes). It is no longer encrypted: keep it where it may be.", out.display());
-    }
-    Ok(ExitCode::SUCCESS)
 }

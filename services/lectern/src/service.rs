@@ -1,5 +1,7 @@
 //! One service, as `lectern up` or an init system runs it.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use chassis::Sections;
 use nix::sys::prctl;
@@ -33,15 +35,18 @@ async fn s3(sections: &Sections, stop: CancellationToken) -> Result<()> {
     let up: Config = sections.section("up")?;
     let Some(s3) = up.s3 else { bail!("[up.s3] is not configured: add listen and folder, or set [store].endpoint") };
     let store: storage::store::Config = sections.section("store")?;
-    let secret = |file: &Option<std::path::PathBuf>, what: &str| -> Result<String> {
-        let file = file.as_ref().with_context(|| format!("[store].{what} is not set; `lectern init` makes one"))?;
-        let path = sections.beside(file);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (access, secret) = credentials(&store)?;
+    storage::embedded::serve(s3.listen, &s3.folder, &access, &secret, stop).await?;
+    Ok(())
+}
+
+/// The two words that `[store]` names files for.
+pub(crate) fn credentials(store: &storage::store::Config) -> Result<(String, String)> {
+    let word = |file: &Option<PathBuf>, what: &str| -> Result<String> {
+        let path = file.as_ref().with_context(|| format!("[store].{what} is not set; `lectern init` makes one"))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}; mend [store].{what}", path.display()))?;
         Ok(text.trim().to_owned())
     };
-    let access = secret(&store.access_key_file, "access_key_file")?;
-    let secret = secret(&store.secret_key_file, "secret_key_file")?;
-    let folder = sections.beside(&s3.folder);
-    storage::embedded::serve(s3.listen, &folder, &access, &secret, stop).await?;
-    Ok(())
+    Ok((word(&store.access_key_file, "access_key_file")?, word(&store.secret_key_file, "secret_key_file")?))
 }

@@ -29,7 +29,7 @@ use tracing::{info, warn};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// What runs on this machine.
-    services: Vec<Service>,
+    pub(crate) services: Vec<Service>,
     /// The embedded S3. Without it, `[store]` names a server that is already there.
     pub(crate) s3: Option<EmbeddedS3>,
     /// Seconds a service gets to finish what it has begun before it is killed.
@@ -64,7 +64,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::S3 => "s3",
             Self::Bridge => "bridge",

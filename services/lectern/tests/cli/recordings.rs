@@ -1,0 +1,108 @@
+//! `lectern recordings list | show | verify`, for people and for scripts.
+
+use serde_json::{Value, json};
+
+use crate::archive::Archive;
+use crate::machine::{Machine, text};
+
+const UNKNOWN: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+
+fn read(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| panic!("no JSON: {}", text(bytes)))
+}
+
+#[test]
+fn an_empty_store_lists_nothing_in_words_and_in_json() {
+    let machine = Machine::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let _server = machine.serve(elsewhere.path());
+    let list = machine.run(&["recordings", "list"]);
+    assert!(list.status.success(), "{}", text(&list.stderr));
+    assert_eq!(text(&list.stdout), "No recordings yet.\n");
+    let list = machine.run_from(elsewhere.path(), &["recordings", "list", "--json"]);
+    assert_eq!(read(&list.stdout), json!([]));
+    assert!(machine.at("s3").is_dir(), "the embedded S3 keeps its objects elsewhere");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+
+    for args in [&["recordings", "show", UNKNOWN][..], &["recordings", "verify", UNKNOWN], &["record", "stop", UNKNOWN]]
+    {
+        let ended = machine.run(args);
+        assert!(!ended.status.success(), "{args:?}");
+        assert!(text(&ended.stderr).contains("`lectern recordings list`"), "{}", text(&ended.stderr));
+    }
+}
+
+#[test]
+fn an_unreachable_store_says_which() {
+    let machine = Machine::new();
+    let list = machine.run(&["recordings", "list"]);
+    assert!(!list.status.success());
+    assert!(text(&list.stderr).contains("does not answer"), "{}", text(&list.stderr));
+}
+
+/// Scripts live by these names: a field that is renamed or lost breaks them.
+#[tokio::test]
+async fn what_is_listed_as_json_has_these_fields_and_the_newest_first() {
+    let machine = Machine::new();
+    let _server = machine.serve(machine.folder.path());
+    let archive = Archive::of(&machine).await;
+    let ready = archive.keep("ready", 0, Some(b"film")).await.recording;
+    let live = archive.keep("live", 30, None).await.recording;
+    let one = |recording, session: &str, phase: &str, at: &str, generation: Value| {
+        json!({
+            "recording": recording, "tenant": "example", "instance": "campus", "room": "1234", "session": session,
+            "policy": "lectures", "layout": "speaker", "language": "nb", "retention_days": 365, "webinar": false,
+            "phase": phase, "epoch": 1, "owner": "worker", "created": at, "changed": at, "generation": generation,
+            "reason": null,
+        })
+    };
+    let listed = read(&machine.run(&["recordings", "list", "--json"]).stdout);
+    let wanted = json!([
+        one(live, "live", "recording", "2026-11-22T12:30:00Z", Value::Null),
+        one(ready, "ready", "ready", "2026-11-22T12:00:00Z", json!(1)),
+    ]);
+    assert_eq!(listed, wanted);
+    let shown = read(&machine.run(&["recordings", "show", &ready.to_string(), "--json"]).stdout);
+    assert_eq!(shown["record"], wanted[1]);
+    let objects: Vec<_> = shown["objects"].as_array().unwrap().iter().map(|o| o["key"].as_str().unwrap()).collect();
+    assert!(objects.iter().any(|key| key.ends_with("/composite.mp4.age")), "{objects:?}");
+    assert!(shown["objects"][0]["size"].as_u64().unwrap() > 0);
+
+    let words = text(&machine.run(&["recordings", "list"]).stdout);
+    let rows: Vec<Vec<_>> = words.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], [&live.to_string(), "2026-11-22T12:30:00", "recording", "1234"]);
+    assert_eq!(rows[1][..3], [&ready.to_string(), "2026-11-22T12:00:00", "ready"]);
+}
+
+#[tokio::test]
+async fn verify_is_silent_about_what_is_sound_and_names_each_object_that_is_not() {
+    let machine = Machine::new();
+    let _server = machine.serve(machine.folder.path());
+    let archive = Archive::of(&machine).await;
+    let path = archive.keep("ready", 0, Some(b"film")).await;
+    let id = path.recording.to_string();
+    let live = archive.keep("live", 30, None).await.recording.to_string();
+
+    let sound = machine.run(&["recordings", "verify", &id]);
+    assert!(sound.status.success(), "{}", text(&sound.stdout));
+    assert!(text(&sound.stdout).starts_with(&format!("{id}  sound: 2 objects, ")), "{}", text(&sound.stdout));
+    let unfinished = machine.run(&["recordings", "verify", &live]);
+    assert!(!unfinished.status.success());
+    assert!(text(&unfinished.stderr).contains(&format!("recordings show {live}")), "{}", text(&unfinished.stderr));
+    let all = machine.run(&["recordings", "verify", "--json"]);
+    assert!(all.status.success(), "a recording that still runs is no failure of the archive");
+    let all = read(&all.stdout);
+    let of = |id: &str| all.as_array().unwrap().iter().find(|one| one["recording"] == id).unwrap();
+    assert_eq!(of(&live), &json!({ "recording": live, "findings": [], "pending": true }));
+    assert_eq!((&of(&id)["objects"], &of(&id)["generation"], &of(&id)["findings"]), (&json!(2), &json!(1), &json!([])));
+
+    archive.alter(&path.composite(1)).await;
+    let altered = machine.run(&["recordings", "verify", "--json"]);
+    assert!(!altered.status.success(), "an altered film passes for sound");
+    let answer = read(&altered.stdout);
+    let one = answer.as_array().unwrap().iter().find(|one| one["recording"] == id.as_str()).unwrap();
+    let finding = json!([{ "key": path.composite(1), "what": format!("{} was altered", path.composite(1)) }]);
+    assert_eq!(one["findings"], finding);
+    let words = text(&machine.run(&["recordings", "verify", &id]).stdout);
+    assert!(words.contains("NOT SOUND") && words.contains("composite.mp4.age was altered"), "{words}");
+}
