@@ -234,7 +234,8 @@ impl Session {
                 if until <= now {
                     self.end(match why {
                         Ending::HandedOver | Ending::Superseded => why.into(),
-                        Ending::Complete | Ending::Cut(_) => Outcome::Failed(Fault::Passing, Reason::StoreTimeout),
+                        // What did get stored is worth a file; what did not is still in the spool.
+                        Ending::Complete | Ending::Cut(_) => Outcome::Cut(Reason::StoreTimeout),
                     });
                 }
             }

@@ -119,8 +119,8 @@ impl Spool {
     /// One try: put, read back, and only then remove the file.
     ///
     /// # Errors
-    /// As [`Store::put_verified`]; [`StoreError::Corrupt`] when the file is no longer what was written, which is then
-    /// set aside, and [`StoreError::Spool`] when it cannot be read or removed.
+    /// As [`Store::put_verified`]; [`StoreError::Spoilt`] when the file is gone or no longer what was written, which is
+    /// then set aside, and [`StoreError::Spool`] when it cannot be read.
     pub async fn upload(&self, store: &Store, item: Spooled) -> Result<Receipt, StoreError> {
         let spool = |source: io::Error| StoreError::Spool { key: item.key.clone(), source };
         let path = self.ready().join(name_of(&item).map_err(|why| spool(io::Error::other(why)))?);
@@ -128,13 +128,19 @@ impl Spool {
             let path = path.clone();
             move || read(&path)
         });
-        let bytes = bytes.await.map_err(spool)?;
-        if Sha256::digest(&bytes)[..] != item.sha256 {
-            self.set_aside(&path).map_err(|why| spool(io::Error::other(why)))?;
-            return Err(StoreError::Corrupt { key: item.key });
-        }
+        let bytes = match bytes.await {
+            Ok(bytes) if Sha256::digest(&bytes)[..] == item.sha256 => bytes,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(StoreError::Spoilt { key: item.key }),
+            Err(why) if why.kind() != io::ErrorKind::InvalidData => return Err(spool(why)),
+            Ok(_) | Err(_) => {
+                self.set_aside(&path).map_err(|why| spool(io::Error::other(why)))?;
+                return Err(StoreError::Spoilt { key: item.key });
+            }
+        };
         let receipt = store.put_verified(Bucket::Media, &item.key, bytes).await?;
-        blocking(move || fs::remove_file(&path)).await.map_err(spool)?;
+        if let Err(error) = blocking(move || fs::remove_file(&path)).await {
+            tracing::warn!(%error, key = item.key, "stored, but still in the spool; the next start stores it again");
+        }
         Ok(receipt)
     }
 

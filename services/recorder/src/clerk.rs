@@ -117,6 +117,14 @@ struct Scribe {
     superseded: mpsc::UnboundedSender<()>,
 }
 
+/// What became of a change to the record.
+enum Put {
+    Done,
+    /// It is another now, and still ours: to be thought over.
+    Changed,
+    Never,
+}
+
 impl Scribe {
     async fn work(mut self, mut todo: mpsc::UnboundedReceiver<Duty>) {
         while let Some(duty) = todo.recv().await {
@@ -146,7 +154,8 @@ impl Scribe {
         }
     }
 
-    /// Swaps the record for what it `becomes`, for as long as that takes. False when it may not become that.
+    /// Swaps the record for what it `becomes`, for as long as that takes. False when it may not become that, or is not
+    /// there to be changed.
     async fn swap(&mut self, becomes: impl Fn(&Record) -> Result<Record, claim::Refused>) -> bool {
         loop {
             let next = match becomes(&self.held.record) {
@@ -156,43 +165,50 @@ impl Scribe {
                     return false;
                 }
             };
-            match recordings::swap(&self.store, &self.held.path, &next, &self.held.etag).await {
-                Ok(etag) => {
-                    (self.held.record, self.held.etag) = (next, etag);
-                    return true;
-                }
-                Err(StoreError::Conflict { .. }) => {
-                    if !self.reread().await {
-                        return false;
-                    }
-                }
-                Err(why) => {
-                    warn!(error = &why as &dyn std::error::Error, "the record cannot be changed; trying again");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            match self.put(next).await {
+                Put::Done => return true,
+                Put::Changed => {}
+                Put::Never => return false,
             }
         }
     }
 
-    /// Somebody changed the record. False when it is another's now.
-    async fn reread(&mut self) -> bool {
-        match recordings::state(&self.store, &self.held.path).await {
-            Ok((record, etag))
-                if (record.epoch, &record.owner) == (self.held.record.epoch, &self.held.record.owner) =>
-            {
-                (self.held.record, self.held.etag) = (record, etag);
+    /// Puts `next` in the record's place, which is the same text at every try: so it is known again when it stands there
+    /// and only the answer was lost.
+    async fn put(&mut self, next: Record) -> Put {
+        loop {
+            let why = match recordings::swap(&self.store, &self.held.path, &next, &self.held.etag).await {
+                Ok(etag) => {
+                    (self.held.record, self.held.etag) = (next, etag);
+                    return Put::Done;
+                }
+                Err(StoreError::Conflict { .. }) => match recordings::state(&self.store, &self.held.path).await {
+                    Ok((found, etag)) => return self.found(found, etag, &next),
+                    Err(why) => why,
+                },
+                Err(why) => why,
+            };
+            if matches!(why, StoreError::Missing { .. } | StoreError::BadRecord { .. }) {
+                let (error, key) = (&why as &dyn std::error::Error, self.held.path.state());
+                error!(error, key, "the record is gone or spoilt; restore it from a backup");
+                return Put::Never;
             }
-            Ok(_) => {
-                // Nobody listens: the session has ended.
-                let _ = self.superseded.send(());
-                return false;
-            }
-            Err(why) => {
-                warn!(error = &why as &dyn std::error::Error, "the record cannot be read; trying again");
-                tokio::time::sleep(PAUSE).await;
-            }
+            warn!(error = &why as &dyn std::error::Error, "the record cannot be changed; trying again");
+            tokio::time::sleep(PAUSE).await;
         }
-        true
+    }
+
+    /// Somebody changed the record, be it ourselves.
+    fn found(&mut self, found: Record, etag: String, next: &Record) -> Put {
+        let ours = (found.epoch, &found.owner) == (self.held.record.epoch, &self.held.record.owner);
+        let done = found == *next;
+        if !ours && !done {
+            // Nobody listens: the session has ended.
+            let _ = self.superseded.send(());
+            return Put::Never;
+        }
+        (self.held.record, self.held.etag) = (found, etag);
+        if done { Put::Done } else { Put::Changed }
     }
 
     fn tell(&self, body: Body) {
@@ -247,4 +263,59 @@ pub(crate) fn failed(record: &Record, reason: Reason, retryable: bool) -> Body {
 
 pub(crate) fn now() -> WallTime {
     WallTime::from_system(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::{Bucket, Condition};
+
+    use super::*;
+    use crate::rehearsal::house::{House, request};
+
+    async fn scribe(house: &House) -> (Scribe, mpsc::UnboundedReceiver<()>) {
+        let asked = request("run-1", |_| {});
+        let held = house.take(&asked).await.held;
+        let (superseded, told) = mpsc::unbounded_channel();
+        let (news, _) = mpsc::unbounded_channel();
+        (Scribe { held, asked: asked.meta, store: house.shop.desk.store.clone(), news, superseded }, told)
+    }
+
+    /// Without an owner in it, nothing but its whole text says that it is ours.
+    #[tokio::test]
+    async fn an_offer_whose_answer_was_lost_is_known_again() {
+        let house = House::open().await;
+        let (mut scribe, mut superseded) = scribe(&house).await;
+        let offered = scribe.held.record.offer(now()).unwrap();
+        recordings::swap(&scribe.store, &scribe.held.path, &offered, &scribe.held.etag).await.unwrap();
+        assert!(matches!(scribe.put(offered.clone()).await, Put::Done));
+        assert_eq!(scribe.held.record, offered);
+        assert!(superseded.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_another_took_is_left_to_it() {
+        let house = House::open().await;
+        let (mut scribe, mut superseded) = scribe(&house).await;
+        let taken = scribe.held.record.offer(now()).unwrap().take("another".into(), now()).unwrap();
+        recordings::swap(&scribe.store, &scribe.held.path, &taken, &scribe.held.etag).await.unwrap();
+        assert!(!scribe.swap(|record| record.offer(now())).await);
+        assert!(superseded.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_gone_or_spoilt_holds_up_nobody() {
+        for spoilt in [None, Some("{}")] {
+            let house = House::open().await;
+            let (mut scribe, _superseded) = scribe(&house).await;
+            let state = scribe.held.path.state();
+            match spoilt {
+                None => scribe.store.delete(Bucket::Media, &state).await.unwrap(),
+                Some(text) => {
+                    scribe.store.put(Bucket::Media, &state, text.into(), Condition::None).await.unwrap();
+                }
+            }
+            let ended = scribe.swap(|record| record.becomes(Phase::Ended, None, now()));
+            assert!(!tokio::time::timeout(PAUSE, ended).await.unwrap(), "{spoilt:?}");
+        }
+    }
 }

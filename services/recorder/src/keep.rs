@@ -3,9 +3,10 @@
 //!
 //! # Design
 //! Plaintext lives in memory from its part to its seal, a segment's length. From then on there is ciphertext alone: on
-//! disk, durable before anything is uploaded, or in memory should the disk refuse.
+//! disk, durable before anything is uploaded, or in memory should the disk refuse. What the disk then spoils is a gap that
+//! the journal names, and holds up nothing else.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use session::Object;
 use storage::journal::{Entry, Gap, RenditionInfo};
 use storage::{Bucket, Journal, Receipt, RecordingPath, SealKey, Sealed, Spool, Spooled, Store, StoreError};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tracing::{Instrument, error, warn};
 
 use crate::faults;
@@ -67,7 +68,9 @@ pub(crate) struct Keeper {
     fresh: BTreeMap<Object, Vec<Bytes>>,
     /// Sealed, tried, and not stored.
     held: BTreeMap<Object, VecDeque<Lot>>,
-    tries: JoinSet<(Object, Result<Receipt, Failed>)>,
+    tries: JoinSet<Result<Receipt, Failed>>,
+    /// What each try is of.
+    tried: HashMap<Id, Object>,
     at_once: Arc<Semaphore>,
     journal: Journal,
     captured: bool,
@@ -120,6 +123,7 @@ impl Keeper {
             fresh: BTreeMap::new(),
             held: BTreeMap::new(),
             tries: JoinSet::new(),
+            tried: HashMap::new(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
             journal,
             captured: false,
@@ -150,13 +154,13 @@ impl Keeper {
 
     /// # Errors
     /// When a rendition begins twice, or there are too many.
-    pub(crate) fn init(&mut self, mut init: Init) -> Result<(), Odd> {
+    pub(crate) fn init(&mut self, init: Init) -> Result<(), Odd> {
         let object = Object::Init(init.rendition.clone());
         if self.open.contains_key(&init.rendition) || self.open.len() == RENDITIONS {
             return Err(Odd("an init section too many"));
         }
         self.open.insert(init.rendition.clone(), Open::default());
-        self.fresh.insert(object.clone(), vec![std::mem::take(&mut init.bytes)]);
+        self.fresh.insert(object.clone(), vec![init.bytes.clone()]);
         self.facts.insert(object, Fact::Init(init));
         Ok(())
     }
@@ -194,16 +198,19 @@ impl Keeper {
     pub(crate) fn store(&mut self, object: Object) {
         let (place, at_once) = (self.place.clone(), self.at_once.clone());
         if let Some(lots) = self.held.remove(&object) {
-            let one = async move { (object, upload(&place, &at_once, lots).await) };
-            self.tries.spawn(one.in_current_span());
+            self.try_to(object, async move { upload(&place, &at_once, lots).await });
         } else if let Some(parts) = self.fresh.remove(&object) {
             let plain = vec![(place.key(&object), parts.concat())];
-            let one = async move { (object, keep(place, &at_once, plain).await) };
-            self.tries.spawn(one.in_current_span());
+            self.try_to(object, keep(place, at_once, plain));
         } else {
             // The session only asks for what it was told of.
             error!(?object, "asked to store what was never made");
         }
+    }
+
+    fn try_to(&mut self, object: Object, store: impl Future<Output = Result<Receipt, Failed>> + Send + 'static) {
+        let id = self.tries.spawn(store.in_current_span()).id();
+        self.tried.insert(id, object);
     }
 
     /// Begins to store the epoch's description, the log of its inputs and, last, its journal.
@@ -219,20 +226,34 @@ impl Keeper {
             (place.log_key(), log),
             (place.key(&Object::Journal), self.journal.to_bytes()),
         ];
-        let one = async move { (Object::Journal, keep(place, &at_once, plain).await) };
-        self.tries.spawn(one.in_current_span());
+        self.try_to(Object::Journal, keep(place, at_once, plain));
     }
 
     /// The next try that ended: what was tried, and whether there is a receipt. None while none is under way.
     /// Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<(Object, bool)> {
         loop {
-            match self.tries.join_next().await? {
-                Ok((object, Ok(receipt))) => {
+            let (id, tried) = match self.tries.join_next_with_id().await? {
+                Ok(tried) => tried,
+                Err(panicked) => {
+                    error!(error = %panicked, "a try to store ended oddly");
+                    let source = std::io::Error::other("it ended oddly");
+                    let why = StoreError::Spool { key: self.place.path.prefix(), source };
+                    (panicked.id(), Err(Failed { why, left: VecDeque::new() }))
+                }
+            };
+            let Some(object) = self.tried.remove(&id) else { continue };
+            match tried {
+                Ok(receipt) => {
                     self.note(&object, &receipt);
                     return Some((object, true));
                 }
-                Ok((object, Err(Failed { why, left }))) => {
+                Err(Failed { why, left }) if left.is_empty() || matches!(why, StoreError::Spoilt { .. }) => {
+                    error!(error = &why as &dyn std::error::Error, ?object, "lost on its way to the store");
+                    let settled = self.lost(&object);
+                    return Some((object, settled));
+                }
+                Err(Failed { why, left }) => {
                     let error = &why as &dyn std::error::Error;
                     if faults::needs_a_person(&why) {
                         error!(error, "could not store; it is kept and tried again, but somebody must look");
@@ -242,8 +263,25 @@ impl Keeper {
                     self.held.insert(object.clone(), left);
                     return Some((object, false));
                 }
-                Err(panicked) => error!(error = %panicked, "a try to store ended oddly"),
             }
+        }
+    }
+
+    /// What was sealed is gone. True when there is nothing more to try: a segment's plaintext is long forgotten, so it
+    /// becomes a gap. The small things are made anew.
+    fn lost(&mut self, object: &Object) -> bool {
+        match self.facts.remove(object) {
+            Some(Fact::Segment(closed)) => {
+                let to = closed.begins.plus(closed.lasts);
+                self.journal.gaps.push(Gap { from: closed.begins, to, why: "lost in the spool".into() });
+                true
+            }
+            Some(Fact::Init(init)) => {
+                self.fresh.insert(object.clone(), vec![init.bytes.clone()]);
+                self.facts.insert(object.clone(), Fact::Init(init));
+                false
+            }
+            None => false,
         }
     }
 
@@ -272,13 +310,13 @@ impl Keeper {
 }
 
 /// Seals and spools at once, so that a crash loses nothing that was closed; then uploads in its turn.
-async fn keep(place: Arc<Place>, at_once: &Semaphore, plain: Vec<(String, Vec<u8>)>) -> Result<Receipt, Failed> {
+async fn keep(place: Arc<Place>, at_once: Arc<Semaphore>, plain: Vec<(String, Vec<u8>)>) -> Result<Receipt, Failed> {
     let sealing = tokio::task::spawn_blocking({
         let place = place.clone();
         move || plain.into_iter().map(|(key, plain)| sealed(&place, key, plain)).collect::<VecDeque<_>>()
     });
     // The blocking closure does not panic, and this runtime outlives it; an empty queue says otherwise below.
-    upload(&place, at_once, sealing.await.unwrap_or_default()).await
+    upload(&place, &at_once, sealing.await.unwrap_or_default()).await
 }
 
 fn sealed(place: &Place, key: String, plain: Vec<u8>) -> Lot {

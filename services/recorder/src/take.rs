@@ -9,13 +9,13 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use claim::{Record, Refused};
+use claim::{Phase, Record, Refused};
 use events::{Body, Event, Gate, Meta, RecordingRequested, TenantId, Verdict};
 use storage::seal::SealError;
 use storage::{Bucket, Recipients, RecordingPath, SealKey, Store, StoreError, Writer, recordings};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clerk::{Held, now};
 
@@ -81,12 +81,16 @@ impl Desk {
             Verdict::Tombstoned => return self.close(first).await,
             Verdict::Stale => return Taken::Park("stale"),
         }
-        self.claim_and_key(&event.meta, asked, first).await.unwrap_or_else(|refusal| match refusal {
-            // Told to stop while the store was away.
-            why if why.is_passing() => Taken::GiveBack,
-            SealError::Store(why) => Taken::Fail(why),
-            // The recipients were read when this worker started; nothing else can be refused.
-            other => Taken::Fail(StoreError::Config(other.to_string())),
+        self.claim_and_key(&event.meta, asked, first).await.unwrap_or_else(|refusal| {
+            // It comes again, and must not be taken for a repeat of what was done.
+            self.gate.lock().unwrap_or_else(PoisonError::into_inner).forget(event);
+            match refusal {
+                // Told to stop while the store was away.
+                why if why.is_passing() => Taken::GiveBack,
+                SealError::Store(why) => Taken::Fail(why),
+                // The recipients were read when this worker started; nothing else can be refused.
+                other => Taken::Fail(StoreError::Config(other.to_string())),
+            }
         })
     }
 
@@ -95,25 +99,43 @@ impl Desk {
             Ok(held) => held,
             Err(why) => return Ok(Taken::Settle(why)),
         };
+        match self.key(&mut held).await {
+            Ok((key, earlier)) => {
+                info!(recording = %held.record.recording, epoch = held.record.epoch, "claimed");
+                Ok(Taken::Ours(Box::new(Job { meta: meta.clone(), asked: asked.clone(), held, key, earlier })))
+            }
+            Err(why) => {
+                self.let_go(&held).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// The epoch's key, and whether earlier epochs left something.
+    async fn key(&self, held: &mut Held) -> Result<(SealKey, bool), SealError> {
         loop {
             let writer = Writer::Epoch(held.record.epoch);
             match SealKey::create(&self.store, &held.path, &writer, &self.recipients).await {
                 Ok(key) => {
                     let earlier = held.record.epoch > 1 && self.again(|| self.earlier(&held.path)).await?;
-                    info!(recording = %held.record.recording, epoch = held.record.epoch, "claimed");
-                    return Ok(Taken::Ours(Box::new(Job {
-                        meta: meta.clone(),
-                        asked: asked.clone(),
-                        held,
-                        key,
-                        earlier,
-                    })));
+                    return Ok((key, earlier));
                 }
                 // The answer to an earlier try was lost, and its secret with it: the next epoch has a key of its own.
-                Err(SealError::Store(StoreError::Exists { .. })) => held = self.next_epoch(held).await?,
+                Err(SealError::Store(StoreError::Exists { .. })) => *held = self.next_epoch(held).await?,
                 Err(why) if why.is_passing() && self.pause(&why).await => {}
                 Err(why) => return Err(why),
             }
+        }
+    }
+
+    /// A claim that nothing came of must not keep the next worker from trying; the last one ends it.
+    async fn let_go(&self, held: &Held) {
+        let word = session::Reason::WorkerBroken.word();
+        let given = held.record.offer(now()).or_else(|_| held.record.becomes(Phase::Failed, Some(word), now()));
+        let Ok(given) = given else { return };
+        if let Err(why) = recordings::swap(&self.store, &held.path, &given, &held.etag).await {
+            let error = &why as &dyn std::error::Error;
+            error!(error, recording = %held.record.recording, "claimed, not recorded, and not given back");
         }
     }
 
@@ -145,12 +167,12 @@ impl Desk {
         }
     }
 
-    async fn next_epoch(&self, held: Held) -> Result<Held, StoreError> {
+    async fn next_epoch(&self, held: &Held) -> Result<Held, StoreError> {
         let refused = |_| StoreError::Exists { key: held.path.key(&Writer::Epoch(held.record.epoch)) };
         let next = held.record.offer(now()).and_then(|offered| offered.take(held.record.owner.clone(), now()));
         let next = next.map_err(refused)?;
         let etag = self.again(|| recordings::swap(&self.store, &held.path, &next, &held.etag)).await?;
-        Ok(Held { record: next, etag, ..held })
+        Ok(Held { path: held.path.clone(), record: next, etag })
     }
 
     /// The request came after its room had ended. If its recording was offered, somebody has to finish it.

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// The disk under the spool.
     #[error("could not read the spooled {key}")]
     Spool { key: String, source: std::io::Error },
+    /// What was spooled is gone or no longer what was written. No other try finds it.
+    #[error("the spooled {key} is spoilt or gone; see to the disk, and to torn/ in the spool's folder")]
+    Spoilt { key: String },
 }
 
 impl StoreError {
@@ -63,7 +66,8 @@ impl StoreError {
             | Self::Refused { .. }
             | Self::Unfit(_)
             | Self::Config(_)
-            | Self::Spool { .. } => false,
+            | Self::Spool { .. }
+            | Self::Spoilt { .. } => false,
         }
     }
 

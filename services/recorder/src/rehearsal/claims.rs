@@ -103,6 +103,43 @@ async fn a_worker_told_to_stop_while_the_store_is_away_gives_the_request_back() 
     assert!(matches!(soon("giving back", waiting).await.unwrap(), Taken::GiveBack));
 }
 
+/// A store whose keys may not be written: nothing of the try remains that could keep a later one from the lecture.
+#[tokio::test]
+async fn a_request_that_the_store_refuses_is_not_taken_for_done() {
+    let house = House::open().await;
+    let event = request("run-1", plain);
+    let keys = house.folder.path().join("s3").join(house.shop.config.store.keys_bucket.as_str());
+    std::fs::rename(&keys, keys.with_extension("away")).unwrap();
+    for _ in 0..2 {
+        let taken = soon("refusing", house.shop.desk.take(&event)).await;
+        assert!(matches!(taken, Taken::Fail(_)), "{taken:?}");
+    }
+    std::fs::rename(keys.with_extension("away"), &keys).unwrap();
+    let elsewhere = soon("claiming", neighbour(&house).take(&event)).await;
+    let Taken::Ours(job) = elsewhere else { panic!("{elsewhere:?}") };
+    assert_eq!(job.held.record.epoch, 3);
+}
+
+#[tokio::test]
+async fn a_recording_that_every_worker_was_refused_is_told_as_failed() {
+    let house = House::open().await;
+    let event = request("run-1", plain);
+    let keys = house.folder.path().join("s3").join(house.shop.config.store.keys_bucket.as_str());
+    std::fs::rename(&keys, keys.with_extension("away")).unwrap();
+    for _ in 0..claim::EPOCHS {
+        assert!(matches!(neighbour(&house).take(&event).await, Taken::Fail(_)));
+    }
+    let first = claim::Record::first(&event.meta, asked(&event), String::new(), crate::clerk::now());
+    let path = storage::RecordingPath::new(first.tenant.clone(), first.created, first.recording);
+    let record = house.record_of(&path).await;
+    assert_eq!((record.phase, record.reason.as_deref()), (Phase::Failed, Some("worker-broken")));
+}
+
+fn asked(event: &events::Event) -> &events::RecordingRequested {
+    let Body::RecordingRequested(asked) = &event.body else { panic!("not a request") };
+    asked
+}
+
 /// The room ended between a worker giving up and the next one taking over.
 #[tokio::test]
 async fn an_offered_recording_whose_room_is_over_is_not_left_open() {

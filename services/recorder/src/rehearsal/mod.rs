@@ -2,6 +2,6 @@
 //! play the media process, speaking its protocol over pipes.
 
 mod claims;
-mod house;
+pub(crate) mod house;
 mod recordings;
 mod webinars;
