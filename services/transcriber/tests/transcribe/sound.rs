@@ -35,7 +35,8 @@ async fn a_tone_above_the_band_does_not_fold_into_it() {
     let mut tones = Vec::new();
     for hertz in [1000, 9000] {
         let samples = heard("3", &format!("sine=frequency={hertz}:sample_rate=48000,volume=4")).await;
-        assert!((46_000..52_000).contains(&samples.len()), "3 s are {} samples", samples.len());
+        // ffmpeg makes 142 packets of 1024 samples of it, and all of them come out, the last block's silence with them.
+        assert!((142 * 1024 / 3..50_000).contains(&samples.len()), "3 s are {} samples", samples.len());
         // One second from the middle: the filter's own beginning and end are no matter here.
         tones.push(loudness(&samples[16_000..32_000]));
     }

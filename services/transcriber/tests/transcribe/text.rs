@@ -4,6 +4,7 @@ use transcript::Transcript;
 
 use crate::archive::{Archive, test_model};
 use crate::tools::{LECTURE, film, wer};
+use crate::trouble::short_lecture;
 
 pub(crate) async fn lecture(delay: u32, beep: u32) -> Archive {
     let folder = tempfile::tempdir().unwrap();
@@ -50,4 +51,10 @@ async fn words_keep_their_time_and_beeps_above_the_band_leave_no_trace() {
     let heard: Vec<&str> = transcript.cues.iter().map(|cue| cue.text.as_str()).collect();
     // The fixture skips a few words in long windows (its README: 11.7 %).
     assert!(wer(LECTURE, &heard.join(" ")) < 0.15, "{heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn speech_that_the_end_of_the_film_cuts_is_written_down() {
+    let done = short_lecture().await.transcribe().await.unwrap();
+    assert!(done.cues > 0, "{done:?}");
 }
