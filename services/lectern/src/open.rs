@@ -6,7 +6,7 @@
 //! before, Ctrl-C among it, leaves no part of it behind.
 
 use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -56,7 +56,7 @@ pub(crate) async fn open(
     let stop = chassis::shutdown::token()?;
     let progress = Progress::new(reader.len(), std::io::stderr().is_terminal());
     let target = out.to_owned();
-    let copying = tokio::task::spawn_blocking(move || unseal(reader, target, progress, &stop));
+    let copying = tokio::task::spawn_blocking(move || unseal(reader, &target, progress, &stop));
     let written = copying.await.context("the copying task ended early")??;
     if json {
         println!("{}", json!({ "recording": recording, "file": out, "bytes": written }));
@@ -67,7 +67,7 @@ pub(crate) async fn open(
 }
 
 /// Copies `film` into `target`; returns how many bytes it has.
-fn unseal(mut film: impl Read, target: PathBuf, mut progress: Progress, stop: &CancellationToken) -> Result<u64> {
+fn unseal(mut film: impl Read, target: &Path, mut progress: Progress, stop: &CancellationToken) -> Result<u64> {
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -92,7 +92,7 @@ fn unseal(mut film: impl Read, target: PathBuf, mut progress: Progress, stop: &C
     }
     progress.end(&mut std::io::stderr());
     file.as_file().sync_all().with_context(doing)?;
-    let named = file.persist_noclobber(&target).map_err(|why| why.error);
+    let named = file.persist_noclobber(target).map_err(|why| why.error);
     named.with_context(|| format!("cannot name the file {}; give another --out", target.display()))?;
     Ok(written)
 }
@@ -174,21 +174,21 @@ mod tests {
         let out = folder.path().join("film.mp4");
         let go = CancellationToken::new();
 
-        let broken = unseal(Breaking(3 << 20), out.clone(), quiet(), &go).unwrap_err();
+        let broken = unseal(Breaking(3 << 20), &out, quiet(), &go).unwrap_err();
         assert!(broken.to_string().contains("recordings verify"), "{broken}");
         assert_eq!(there(), 0, "half a film was left");
 
         let stopped = CancellationToken::new();
         stopped.cancel();
-        assert!(unseal(&b"film"[..], out.clone(), quiet(), &stopped).is_err());
+        assert!(unseal(&b"film"[..], &out, quiet(), &stopped).is_err());
         assert_eq!(there(), 0, "a part was left");
 
-        assert_eq!(unseal(&b"film"[..], out.clone(), quiet(), &go).unwrap(), 4);
+        assert_eq!(unseal(&b"film"[..], &out, quiet(), &go).unwrap(), 4);
         assert_eq!(std::fs::read(&out).unwrap(), b"film");
         assert_eq!(std::fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
 
         // Somebody made the file while the film was copied.
-        unseal(&b"other"[..], out.clone(), quiet(), &go).unwrap_err();
+        unseal(&b"other"[..], &out, quiet(), &go).unwrap_err();
         assert_eq!((std::fs::read(&out).unwrap().as_slice(), there()), (&b"film"[..], 1));
     }
 }
