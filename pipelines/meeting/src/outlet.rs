@@ -92,11 +92,6 @@ impl Outlet {
         state.want_key(self.codec);
     }
 
-    /// Whether anybody takes this track's frames.
-    pub(crate) fn is_routed(&self) -> bool {
-        self.state().sink.is_some()
-    }
-
     /// A packet of this track has arrived; `gap` when some before it never did: until the next key frame, what comes
     /// shows what never was. Returns the pad to ask for a key frame, when it is time to. Called for each packet, on a
     /// streaming thread, and not for each frame: a parser lets no frame pass before its first key frame.

@@ -7,7 +7,7 @@ mod guest;
 mod watcher;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ struct Sender {
     candidates: mpsc::UnboundedReceiver<(u32, String)>,
     ssrc: Arc<AtomicU32>,
     time_shift: Arc<AtomicU32>,
+    /// Each packet of this place among the signal's own is lost; none at 0.
+    loses: Arc<AtomicUsize>,
+    /// Bytes of RTCP that have come back.
+    feedback: Arc<AtomicUsize>,
 }
 
 impl Sender {
@@ -71,7 +75,8 @@ impl Sender {
             gstreamer::PadProbeReturn::Ok
         });
         pipeline.set_state(gstreamer::State::Playing).expect("a sender starts");
-        Self { pipeline, webrtc, candidates, ssrc, time_shift }
+        let (loses, feedback) = Default::default();
+        Self { pipeline, webrtc, candidates, ssrc, time_shift, loses, feedback }
     }
 
     async fn offer(&self) -> String {
@@ -92,6 +97,57 @@ impl Sender {
     async fn take(&self, answer: &str) {
         let answer = description(WebRTCSDPType::Answer, answer);
         promised(|promise| self.webrtc.emit_by_name::<()>("set-remote-description", &[&answer, &promise])).await;
+    }
+
+    /// Will offer to send again what was lost.
+    fn sends_again(&self) {
+        let transceiver =
+            self.webrtc.emit_by_name::<gstreamer_webrtc::WebRTCRTPTransceiver>("get-transceiver", &[&0_i32]);
+        transceiver.set_property("do-nack", true);
+    }
+
+    /// From now on the network loses as [`Sender::loses`] says, and what comes back is counted.
+    fn watch_network(&self) {
+        let webrtc = self.webrtc.clone().downcast::<gstreamer::Bin>().expect("a bin");
+        let pad = |factory, pad| {
+            let end = webrtc.iterate_all_by_element_factory_name(factory).into_iter().flatten().next();
+            end.and_then(|end| end.static_pad(pad)).expect("an end of the connection")
+        };
+        let (every, sent) = (Arc::clone(&self.loses), AtomicUsize::new(0));
+        // RFC 3550 §5.1: the payload type is in the second byte, and never encrypted. What is sent again has another.
+        let lost = move |buffer: &gstreamer::BufferRef| {
+            let map = buffer.map_readable().expect("a packet");
+            let every = every.load(Ordering::Relaxed);
+            every > 0 && matches!(map[1] & 0x7f, 96 | 102) && sent.fetch_add(1, Ordering::Relaxed) % every == every - 1
+        };
+        let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
+        pad("nicesink", "sink").add_probe(kinds, move |_, info| {
+            match &mut info.data {
+                Some(gstreamer::PadProbeData::Buffer(buffer)) if lost(buffer) => {
+                    return gstreamer::PadProbeReturn::Handled;
+                }
+                Some(gstreamer::PadProbeData::BufferList(list)) => {
+                    *list = list.iter_owned().filter(|buffer| !lost(buffer)).collect();
+                }
+                _ => {}
+            }
+            gstreamer::PadProbeReturn::Ok
+        });
+        let feedback = Arc::clone(&self.feedback);
+        pad("nicesrc", "src").add_probe(kinds, move |_, info| {
+            // RFC 5761 §4: RTCP by its second byte.
+            let bytes = |buffer: &gstreamer::BufferRef| {
+                let map = buffer.map_readable().expect("a packet");
+                if (192..224).contains(&map[1]) && (128..192).contains(&map[0]) { map.len() } else { 0 }
+            };
+            let bytes = match &info.data {
+                Some(gstreamer::PadProbeData::Buffer(buffer)) => bytes(buffer),
+                Some(gstreamer::PadProbeData::BufferList(list)) => list.iter().map(bytes).sum(),
+                _ => 0,
+            };
+            feedback.fetch_add(bytes, Ordering::Relaxed);
+            gstreamer::PadProbeReturn::Ok
+        });
     }
 
     /// As a server would ask for it that does not pass RTCP on. (Here RTCP cannot: the sender's `rtpfunnel` knows only
@@ -183,6 +239,10 @@ impl Ours {
                 () = sleep(Duration::from_millis(20)) => {}
             }
         }
+    }
+
+    fn keys_wanted(&self) -> usize {
+        self.told.iter().filter(|event| matches!(event, PeerEvent::KeyWanted { .. })).count()
     }
 
     fn flowing(&self) -> Vec<(String, u32)> {
@@ -391,14 +451,72 @@ async fn a_late_route_gets_its_key_frame_by_rtcp() {
     sender.take(&ours.answer(&offer).await).await;
     ours.until(&mut sender, "frames", |ours| ours.frames.len() > 5).await;
     ours.outlet.unroute();
-    let asked = ours.told.len();
-    let _ = timeout(Duration::from_millis(1500), ours.until(&mut sender, "", |_| false)).await;
-    assert_eq!(ours.told.len(), asked, "key frames for nobody");
+    // What was asked for until now may still be on its way to us.
+    let _ = timeout(Duration::from_secs(1), ours.until(&mut sender, "", |_| false)).await;
+    ours.told.clear();
+    sender.watch_network();
+    sender.loses.store(4, Ordering::Relaxed);
+    let _ = timeout(Duration::from_millis(2500), ours.until(&mut sender, "", |_| false)).await;
+    assert_eq!(ours.keys_wanted(), 0, "key frames for nobody");
+    sender.loses.store(0, Ordering::Relaxed);
     let late = Frames::new(Codec::H264);
     ours.outlet.route(late.sink());
     ours.until(&mut sender, "frames of the late route", |_| late.len() > 5).await;
     assert!(late.all()[0].keyframe);
     assert!(late.decode().iter().any(|seen| watcher::looks(seen, 0x001e_1ec8)));
+
+    ours.told.clear();
+    let began = Instant::now();
+    for _ in 0..50 {
+        ours.outlet.route(late.sink());
+        let _ = timeout(Duration::from_millis(30), ours.until(&mut sender, "", |_| false)).await;
+    }
+    let most = usize::try_from(began.elapsed().as_secs()).expect("a few") + 1;
+    assert!((1..=most).contains(&ours.keys_wanted()), "{} key frames in {most} s", ours.keys_wanted());
+    ours.peer.stop().await.expect("a peer stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameter_sets_that_nobody_took_are_there_for_the_late_route() {
+    let mut sender = Sender::start(Signal::H264Once(0x001e_1ec8));
+    let mut ours = Ours::start(Codec::H264).await;
+    ours.outlet.unroute();
+    let offer = again(&sender.offer().await, 1, "sendonly", 1111);
+    // A server does not pass on what a publisher's offer says about its codec.
+    let (before, sets) = offer.split_once(";sprop-parameter-sets=").expect("GStreamer's offers have them");
+    let offer = format!("{before}{}", sets.trim_start_matches(|c: char| !";\r".contains(c)));
+    sender.take(&ours.answer(&offer).await).await;
+    ours.until(&mut sender, "media", |ours| !ours.flowing().is_empty()).await;
+    let _ = timeout(Duration::from_secs(1), ours.until(&mut sender, "", |_| false)).await;
+    let late = Frames::new(Codec::H264);
+    ours.outlet.route(late.sink());
+    ours.until(&mut sender, "frames of the late route", |_| late.len() > 5).await;
+    assert!(late.all()[0].keyframe);
+    assert!(late.decode().iter().any(|seen| watcher::looks(seen, 0x001e_1ec8)));
+    ours.peer.stop().await.expect("a peer stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_on_the_way_is_sent_again() {
+    let mut sender = Sender::start(Signal::Vp8(0x00c8_1e1e));
+    sender.sends_again();
+    let mut ours = Ours::start(Codec::Vp8).await;
+    let offer = sender.offer().await;
+    assert!(offer.contains("rtx/90000"), "{offer}");
+    sender.take(&ours.answer(&offer).await).await;
+    ours.until(&mut sender, "frames", |ours| ours.frames.len() > 15).await;
+    sender.watch_network();
+    sender.loses.store(4, Ordering::Relaxed);
+    let before = ours.frames.len();
+    ours.until(&mut sender, "frames", |ours| ours.frames.len() > before + 75).await;
+    let bytes = sender.feedback.load(Ordering::Relaxed);
+    let frames = ours.frames.all().split_off(before);
+    let seconds = frames[frames.len() - 1].pts.since(frames[0].pts).as_secs_f64();
+    let per_second = |count: usize| f64::from(u32::try_from(count).expect("a small number")) / seconds;
+    // 15 are sent. Each gap that stays costs all frames up to the next key frame.
+    let rate = per_second(frames.len() - 1);
+    assert!(rate > 11.0, "{rate} frames per second, with each fourth packet sent again; told: {:?}", ours.told);
+    assert!(per_second(bytes * 8) < 8_000.0, "{bytes} bytes of RTCP in {seconds} s");
     ours.peer.stop().await.expect("a peer stops");
 }
 

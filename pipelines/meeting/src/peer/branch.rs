@@ -1,4 +1,5 @@
-//! From one pad of webrtcbin to frames: depayload, parse, hand on. Decides nothing about whose frames they are.
+//! From one pad of webrtcbin to frames: depayload, parse, hand on. Decides nothing about whose frames they are, and
+//! nothing about whether they are wanted: H.264's parameter sets may come once and early, and the parser keeps them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,8 +35,6 @@ const KEY_ASKING: Duration = Duration::from_secs(1);
 pub(super) trait Receiver: Send + Sync + 'static {
     /// A packet has arrived; `gap` when some before it never did.
     fn packet(&self, gap: bool);
-    /// Whether frames are of any use now.
-    fn is_wanted(&self) -> bool;
     /// A frame is there.
     fn frame(&self, frame: Frame);
     /// The sender is being asked for a key frame.
@@ -47,7 +46,7 @@ pub(super) fn attach(
     pipeline: &gstreamer::Pipeline,
     source: &gstreamer::Pad,
     codec: Codec,
-    receiver: Arc<impl Receiver>,
+    receiver: &Arc<impl Receiver>,
 ) -> Result<(), PeerError> {
     let (depay, parse) = match codec {
         Codec::Vp8 => ("rtpvp8depay", None),
@@ -62,15 +61,10 @@ pub(super) fn attach(
         parse.set_property("config-interval", -1);
         chain.extend([annex_b()?, parse, annex_b()?]);
     }
-    chain.push(sink(codec, &receiver).upcast());
+    chain.push(sink(codec, receiver).upcast());
 
-    count_packets(source, &receiver);
-    limit_key_askings(source, &receiver);
-    if let Some(pad) = depay.static_pad("src") {
-        pad.add_probe(PadProbeType::BUFFER, move |_, _| {
-            if receiver.is_wanted() { PadProbeReturn::Ok } else { PadProbeReturn::Drop }
-        });
-    }
+    count_packets(source, receiver);
+    limit_key_askings(source, receiver);
 
     pipeline.add_many(&chain).map_err(|_| PeerError::Graph("add a branch"))?;
     Element::link_many(&chain).map_err(|_| PeerError::Graph("link a branch"))?;

@@ -28,6 +28,8 @@ pub(crate) enum Signal {
     /// asked for.
     Vp8(u32),
     H264(u32),
+    /// The same, with the parameter sets before the first key frame only.
+    H264Once(u32),
     /// Silence, with a 1 kHz beep for the first 100 ms of each second.
     Opus,
 }
@@ -255,19 +257,22 @@ pub(crate) fn sender(signals: &[Signal]) -> (gstreamer::Pipeline, gstreamer::Ele
 
 /// From a source to RTP, as text for a parser of pipelines.
 fn chain(at: usize, signal: Signal) -> String {
-    let ssrc = 1111 * (at + 1);
+    let (ssrc, once) = (1111 * (at + 1), matches!(signal, Signal::H264Once(_)));
     match signal {
         Signal::Vp8(colour) => format!(
             "{} ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=100000 target-bitrate=300000 ! valve name=valve{at} \
              ! rtpvp8pay ssrc={ssrc} pt=96 picture-id-mode=15-bit ! capsfilter caps=application/x-rtp,media=video,encoding-name=VP8,payload=96",
             picture(at, colour)
         ),
-        Signal::H264(colour) => format!(
-            "{} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=100000 bitrate=300 \
-             ! video/x-h264,profile=constrained-baseline ! valve name=valve{at} \
-             ! rtph264pay ssrc={ssrc} pt=102 aggregate-mode=zero-latency config-interval=-1 \
+        Signal::H264(colour) | Signal::H264Once(colour) => format!(
+            "{} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=100000 bitrate=300 {} \
+             ! video/x-h264,stream-format=avc,profile=constrained-baseline ! valve name=valve{at} \
+             ! rtph264pay ssrc={ssrc} pt=102 aggregate-mode=zero-latency config-interval={} \
              ! capsfilter caps=application/x-rtp,media=video,encoding-name=H264,payload=102",
-            picture(at, colour)
+            picture(at, colour),
+            if once { "option-string=repeat-headers=0" } else { "" },
+            // Seconds between two; -1: with each key frame.
+            if once { 3600 } else { -1 },
         ),
         Signal::Opus => format!(
             "audiotestsrc name=source{at} is-live=true freq=1000 samplesperbuffer=960 \
