@@ -16,6 +16,7 @@ pub use publish::{PublishError, Published, publish, published};
 pub use signature::{NAMESPACE, SignError, Signers, SigningKey, sign, verify_signature};
 
 use crate::journal::Gap;
+use crate::path::RecordingPath;
 use crate::store::Bucket;
 pub use crate::verify::{Finding, Report, VerifyError, What, verify};
 
@@ -109,6 +110,16 @@ impl Manifest {
             says(!seen.insert((object.bucket, &object.key)), "it holds an object twice")?;
         }
         Ok(manifest)
+    }
+
+    /// Whether it is what stands at `path` as `generation`: a manifest of ours that was copied elsewhere is signed, too.
+    pub(crate) fn is_of(&self, path: &RecordingPath, generation: u32) -> bool {
+        let inside = |object: &Object| match object.bucket {
+            Bucket::Media => object.key.starts_with(&path.prefix()),
+            Bucket::Keys => object.key.starts_with(&path.keys_prefix()),
+        };
+        let same = (&self.tenant, self.recording, self.generation) == (&path.tenant, path.recording, generation);
+        same && self.objects.iter().all(inside)
     }
 
     fn owns(&self, object: &Object) -> bool {

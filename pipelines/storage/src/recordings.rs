@@ -25,11 +25,7 @@ pub type Found = (RecordingPath, Record, String);
 /// # Errors
 /// When the store does not answer.
 pub async fn list(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<Found>, StoreError> {
-    let mut paths = Vec::new();
-    for year in years(store, tenant).await? {
-        let names = store.folders(Bucket::Media, &year).await?;
-        paths.extend(names.iter().filter_map(|name| RecordingPath::of_key(&format!("{year}{name}/"))));
-    }
+    let paths = paths(store, tenant).await?;
     let reading = stream::iter(paths).map(|path| async move {
         match state(store, &path).await {
             Ok((record, etag)) => Ok(Some((path, record, etag))),
@@ -42,6 +38,19 @@ pub async fn list(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<Found>
         }
     });
     reading.buffered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await
+}
+
+/// Every folder of a recording, whether its record can be read or not, in the order of [`list`].
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn paths(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<RecordingPath>, StoreError> {
+    let mut paths = Vec::new();
+    for year in years(store, tenant).await? {
+        let names = store.folders(Bucket::Media, &year).await?;
+        paths.extend(names.iter().filter_map(|name| RecordingPath::of_key(&format!("{year}{name}/"))));
+    }
+    Ok(paths)
 }
 
 /// One recording by its id alone.

@@ -22,6 +22,9 @@ const AT_ONCE: usize = 4;
 /// An SSH signature has 300 bytes.
 const LONGEST_SIGNATURE: u64 = 16 << 10;
 
+/// Manifests that may be missing from a chain before what comes after them is taken for a stranger's.
+const MISSING: u32 = 16;
+
 /// From a try's first object to its manifest lie seconds; a try that was too late takes its objects away as it ends.
 /// What is older than this has nobody who will.
 const YOUNG: Duration = Duration::from_secs(3600);
@@ -101,7 +104,8 @@ impl std::fmt::Display for Finding {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    #[error("the recording has no manifest: it was not finalized, or its manifest was removed")]
+    /// Nor does its record know of one.
+    #[error("the recording has no manifest: it was not finalized")]
     NoManifest,
     #[error("no manifest of the recording can be read; the newest fails with: {0}")]
     BadManifest(String),
@@ -218,7 +222,7 @@ async fn chain(
 ) -> Result<Manifest, VerifyError> {
     let media = |key: String| (Bucket::Media, key);
     let listed = lying.keys().filter(|(bucket, _)| *bucket == Bucket::Media);
-    let newest = listed.filter_map(|(_, key)| path.generation_of(key)).max().ok_or(VerifyError::NoManifest)?;
+    let listed: Vec<u32> = listed.filter_map(|(_, key)| path.generation_of(key)).collect();
     // Taking away the newest manifest would roll the recording back; its record remembers.
     let published = match recordings::state(store, path).await {
         Ok((record, _)) => record.generation.unwrap_or(0),
@@ -226,9 +230,14 @@ async fn chain(
         Err(other) => return Err(other.into()),
     };
 
+    // A number far from all others is not of the chain: it is named as extra.
+    let most = published.max(u32::try_from(listed.len()).unwrap_or(u32::MAX)).saturating_add(MISSING);
+    let newest = listed.into_iter().filter(|generation| *generation <= most).max();
+    let newest = newest.max((published > 0).then_some(published)).ok_or(VerifyError::NoManifest)?;
+
     let mut manifests: BTreeMap<u32, Manifest> = BTreeMap::new();
-    let (mut before, mut refused) = (None, String::new());
-    for generation in 1..=newest.max(published) {
+    let (mut before, mut refused) = (None, "it is missing".to_owned());
+    for generation in 1..=newest {
         let (key, sig) = (path.manifest(generation), path.signature(generation));
         if !lying.contains_key(&media(key.clone())) {
             findings.add(Bucket::Media, &key, What::Missing);
@@ -278,11 +287,5 @@ async fn signature(
 
 fn read(path: &RecordingPath, generation: u32, bytes: &[u8]) -> Result<Manifest, String> {
     let manifest = Manifest::parse(bytes).map_err(|why| why.to_string())?;
-    let same =
-        (&manifest.tenant, manifest.recording, manifest.generation) == (&path.tenant, path.recording, generation);
-    let inside = |object: &Object| match object.bucket {
-        Bucket::Media => object.key.starts_with(&path.prefix()),
-        Bucket::Keys => object.key.starts_with(&path.keys_prefix()),
-    };
-    if same && manifest.objects.iter().all(inside) { Ok(manifest) } else { Err("it is another's".into()) }
+    if manifest.is_of(path, generation) { Ok(manifest) } else { Err("it is another's".into()) }
 }

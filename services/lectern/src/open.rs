@@ -1,7 +1,7 @@
 //! `lectern recordings open`: a film out of its seal, into a file that appears when it is whole.
 //!
 //! # Design
-//! The manifest is proven first (DESIGN D4): it alone says which object is the film. Plaintext is written under another
+//! The manifest is proven first (DESIGN D4): it alone says which object is the film, and by which key it opens. Plaintext is written under another
 //! name, readable by its owner alone, and gets its own name in one step that overwrites nothing; whatever goes wrong
 //! before, Ctrl-C among it, leaves no part of it behind.
 
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use events::RecordingId;
 use serde_json::json;
 use storage::manifest::{Signers, published};
-use storage::{Identity, OpenKey, SealedReader, Store, Writer};
+use storage::{Identity, OpenKey, SealedReader, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::recordings::{find, phase};
@@ -49,8 +49,7 @@ pub(crate) async fn open(
     let film = film.with_context(|| {
         format!("recording {recording} holds no film; `lectern recordings show {recording}` tells what it holds")
     })?;
-    let writer: Writer = film.writer.parse()?;
-    let open = OpenKey::fetch(store, &path, &writer, &Identity::load(identity)?).await?;
+    let open = OpenKey::listed(store, &path, &newest.manifest, film, &Identity::load(identity)?).await?;
     let reader = SealedReader::open_sized(store, &film.key, film.size, &open).await?;
 
     let stop = chassis::shutdown::token()?;

@@ -7,8 +7,8 @@ use chassis::Sections;
 use claim::Record;
 use events::RecordingId;
 use serde_json::json;
-use storage::manifest::{Signers, VerifyError, verify};
-use storage::{Bucket, RecordingPath, Store, recordings};
+use storage::manifest::{Finding, Report, Signers, VerifyError, verify};
+use storage::{Bucket, RecordingPath, Store, StoreError, recordings};
 
 use crate::args::Recordings;
 use crate::open::open;
@@ -94,47 +94,91 @@ async fn show(store: &Store, recording: RecordingId, json: bool) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads one recording back, or all: also those whose record cannot be read, since a record that is gone hides nothing.
 async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, json: bool) -> Result<ExitCode> {
     let signers = signers(sections)?;
     let paths = match only {
         Some(recording) => vec![find(store, recording).await?.0],
-        None => recordings::list(store, None).await?.into_iter().map(|(path, ..)| path).collect(),
+        None => recordings::paths(store, None).await?,
     };
-
     let mut sound = true;
     let mut reports = Vec::new();
     for path in paths {
-        match verify(store, &path, &signers).await {
-            Ok(report) => {
-                sound &= report.findings.is_empty();
-                if !json {
-                    let verdict = if report.findings.is_empty() { "sound" } else { "NOT SOUND" };
-                    println!("{}  {verdict}: {} objects, {} bytes", path.recording, report.objects, report.bytes);
-                    for finding in &report.findings {
-                        println!("    {finding}");
-                    }
-                }
-                let findings: Vec<_> =
-                    report.findings.iter().map(|f| json!({ "key": f.key, "what": f.to_string() })).collect();
-                reports.push(json!({ "recording": path.recording, "objects": report.objects,
-                    "bytes": report.bytes, "generation": report.manifest.generation, "findings": findings }));
-            }
-            Err(VerifyError::NoManifest) if only.is_some() => bail!(
+        let report = match judge(store, &path, &signers).await? {
+            Judged::Pending if only.is_some() => bail!(
                 "recording {0} has no manifest to verify it by; `lectern recordings show {0}` tells how it stands",
                 path.recording
             ),
             // Without a name, a recording still in the making is no failure of the archive.
-            Err(VerifyError::NoManifest) => {
-                if !json {
-                    println!("{}  not finalized yet", path.recording);
-                }
-                reports.push(json!({ "recording": path.recording, "findings": [], "pending": true }));
+            Judged::Pending => {
+                say(json, || println!("{}  not finalized yet", path.recording));
+                json!({ "recording": path.recording, "findings": [], "pending": true })
             }
-            Err(error) => return Err(error).with_context(|| format!("cannot verify {}", path.recording)),
-        }
+            Judged::Read(report) => {
+                let verdict = if report.findings.is_empty() { "sound" } else { "NOT SOUND" };
+                let told = |all: &[Finding]| -> Vec<_> {
+                    all.iter().map(|f| json!({ "key": f.key, "what": f.to_string() })).collect()
+                };
+                sound &= report.findings.is_empty();
+                say(json, || {
+                    println!("{}  {verdict}: {} objects, {} bytes", path.recording, report.objects, report.bytes);
+                    report.findings.iter().chain(&report.notes).for_each(|one| println!("    {one}"));
+                });
+                json!({ "recording": path.recording, "objects": report.objects, "bytes": report.bytes,
+                    "generation": report.manifest.generation, "findings": told(&report.findings),
+                    "notes": told(&report.notes) })
+            }
+            Judged::Lost { key, what } => {
+                sound = false;
+                say(json, || println!("{}  NOT SOUND\n    {what}", path.recording));
+                json!({ "recording": path.recording, "findings": [{ "key": key, "what": what }] })
+            }
+        };
+        reports.push(report);
     }
     if json {
         println!("{}", serde_json::Value::Array(reports));
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(json: bool, aloud: impl FnOnce()) {
+    if !json {
+        aloud();
+    }
+}
+
+enum Judged {
+    Read(Box<Report>),
+    Pending,
+    /// There is nothing left to read it by.
+    Lost {
+        key: String,
+        what: String,
+    },
+}
+
+/// # Errors
+/// When the store does not answer: then nothing is said about this recording, nor about those after it.
+async fn judge(store: &Store, path: &RecordingPath, signers: &Signers) -> Result<Judged> {
+    let lost = |key: String, what: String| Ok(Judged::Lost { key, what });
+    match verify(store, path, signers).await {
+        Ok(report) => Ok(Judged::Read(Box::new(report))),
+        Err(VerifyError::NoManifest) => match recordings::state(store, path).await {
+            Ok(_) => Ok(Judged::Pending),
+            Err(StoreError::Missing { key }) => {
+                let what = format!("{key} is missing, and there is no manifest; restore both from a backup");
+                lost(key, what)
+            }
+            Err(why @ StoreError::BadRecord { .. }) => lost(path.state(), why.to_string()),
+            Err(other) => Err(other).with_context(|| format!("cannot verify {}", path.recording)),
+        },
+        Err(why @ VerifyError::BadManifest(_)) => {
+            let what = format!("{why}; restore the manifests of {} from a backup", path.prefix());
+            lost(path.manifest(1), what)
+        }
+        // Such as a manifest too long to be one.
+        Err(VerifyError::Store(why)) if !why.is_passing() => lost(path.prefix(), why.to_string()),
+        Err(other) => Err(other).with_context(|| format!("cannot verify {}", path.recording)),
+    }
 }

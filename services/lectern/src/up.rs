@@ -167,7 +167,7 @@ fn judge(sections: &Sections, services: &[Service]) -> Result<()> {
                 Recipients::parse(&sections.section::<storage::seal::Config>("seal")?.recipients)?;
             }
             Service::Origin => drop(sections.section::<origin::Config>("origin")?),
-            Service::Portal => drop(sections.section::<portal::Config>("portal")?),
+            Service::Portal => portal::check(sections)?,
             Service::S3 => {}
         }
     }

@@ -187,39 +187,36 @@ impl Catalogue {
             Err(StoreError::Missing { .. }) => return Ok(None),
             Err(why) => return Err(why.into()),
         };
-        let open = self.key(path, Writer::Epoch(epoch)).await?;
+        let open = OpenKey::fetch(&self.store, path, &Writer::Epoch(epoch), &self.identity).await?;
         let plain = open.open(&sealed, LONGEST_DESCRIPTION)?;
         Ok(serde_json::from_slice(&plain).ok())
     }
 
-    async fn key(&self, path: &RecordingPath, writer: Writer) -> Result<OpenKey, SealError> {
-        let key = (path.recording, writer);
-        if let Some(known) = self.keys.get(&key) {
-            return Ok(known);
-        }
-        let open = OpenKey::fetch(&self.store, path, &key.1, &self.identity).await?;
-        Ok(self.keys.put(key, open))
-    }
-
     /// A reader of what the manifest names, of the size that it names.
-    pub(crate) async fn reader(&self, path: &RecordingPath, object: &Object) -> Result<SealedReader, SealError> {
-        let open = self.opener(path, object).await?;
+    pub(crate) async fn reader(&self, card: &Card, object: &Object) -> Result<SealedReader, SealError> {
+        let open = self.opener(card, object).await?;
         SealedReader::open_sized(&self.store, &object.key, object.size, &open).await
     }
 
     /// A text object, whole.
-    pub(crate) async fn text(&self, path: &RecordingPath, object: &Object) -> Result<Vec<u8>, SealError> {
-        let open = self.opener(path, object).await?;
+    pub(crate) async fn text(&self, card: &Card, object: &Object) -> Result<Vec<u8>, SealError> {
+        let open = self.opener(card, object).await?;
         let (sealed, _) = self.store.get(Bucket::Media, &object.key, LONGEST_TEXT).await?;
         open.open(&sealed, LONGEST_TEXT)
     }
 
-    async fn opener(&self, path: &RecordingPath, object: &Object) -> Result<OpenKey, SealError> {
-        let writer = object.writer.parse().map_err(|_| SealError::Malformed {
-            what: object.key.clone(),
-            why: "the manifest names no writer whose key could open it",
-        })?;
-        self.key(path, writer).await
+    /// The key that the manifest vouches for. A film and a text have writers of their own, so what is known of theirs
+    /// was vouched for.
+    async fn opener(&self, card: &Card, object: &Object) -> Result<OpenKey, SealError> {
+        let unnamed = || SealError::Malformed { what: object.key.clone(), why: "no manifest names it" };
+        let writer: Writer = object.writer.parse().map_err(|_| unnamed())?;
+        let key = (card.path.recording, writer);
+        if let Some(known) = self.keys.get(&key) {
+            return Ok(known);
+        }
+        let manifest = card.manifest().ok_or_else(unnamed)?;
+        let open = OpenKey::listed(&self.store, &card.path, manifest, object, &self.identity).await?;
+        Ok(self.keys.put(key, open))
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) async fn answer(
     if said(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').map(str::trim).any(is_ours)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let reader = catalogue.reader(&card.path, object).await?;
+    let reader = catalogue.reader(&card, object).await?;
     let length = reader.len();
     // RFC 9110 14.2: GET alone has ranges. 13.1.5: a part of another version would not fit what the client has.
     let range = said(header::RANGE).filter(|_| !asked.head);

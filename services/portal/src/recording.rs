@@ -44,7 +44,7 @@ pub(crate) async fn show(
 /// The newest transcript, if there is one.
 async fn transcript(catalogue: &Catalogue, card: &Card) -> Result<Option<Transcript>, Trouble> {
     let Some(object) = card.transcript("json") else { return Ok(None) };
-    let json = catalogue.text(&card.path, object).await?;
+    let json = catalogue.text(card, object).await?;
     match Transcript::parse(&json) {
         Ok(transcript) => Ok(Some(transcript)),
         Err(_) => {

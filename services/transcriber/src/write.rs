@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use claim::{Phase, Record};
 use media::WallTime;
 use storage::manifest::{Manifest, Object, PublishError, Published, SignError, SigningKey, publish, published};
-use storage::seal::SealError;
 use storage::{Bucket, Identity, OpenKey, Recipients, RecordingPath, SealedReader, Store, StoreError, recordings};
 use tokio_util::sync::CancellationToken;
 use transcript::{Cutter, Settings, Transcript};
@@ -127,7 +126,7 @@ impl Transcriber {
     async fn written(&self, path: &RecordingPath, manifest: &Manifest) -> Result<Option<Transcript>, TranscribeError> {
         let json = |object: &&Object| object.key.contains("/text/") && object.key.ends_with(".json.age");
         let Some(object) = manifest.objects.iter().find(json) else { return Ok(None) };
-        let open = self.key_of(path, manifest, object).await?;
+        let open = OpenKey::listed(&self.store, path, manifest, object, &self.identity).await?;
         let (sealed, _) = self.store.get(Bucket::Media, &object.key, LONGEST_TEXT).await?;
         Ok(Transcript::parse(&open.open(&sealed, LONGEST_TEXT)?).ok())
     }
@@ -135,28 +134,8 @@ impl Transcriber {
     async fn film(&self, path: &RecordingPath, manifest: &Manifest) -> Result<SealedReader, TranscribeError> {
         let is_film = |object: &&Object| object.key.contains("/final/") && object.key.ends_with("/composite.mp4.age");
         let film = manifest.objects.iter().find(is_film).ok_or(TranscribeError::NoFilm)?;
-        let open = self.key_of(path, manifest, film).await?;
+        let open = OpenKey::listed(&self.store, path, manifest, film, &self.identity).await?;
         Ok(SealedReader::open_sized(&self.store, &film.key, film.size, &open).await?)
-    }
-
-    /// The key of `object`, if it is the one that the manifest vouches for: what that key opens was sealed by whoever
-    /// held it, so another film cannot be slipped in to be written down and signed as this one's words.
-    async fn key_of(
-        &self,
-        path: &RecordingPath,
-        manifest: &Manifest,
-        object: &Object,
-    ) -> Result<OpenKey, TranscribeError> {
-        let writer = object.writer.parse().map_err(|_| TranscribeError::NoFilm)?;
-        let key = path.key(&writer);
-        let listed = manifest.objects.iter().find(|listed| listed.bucket == Bucket::Keys && listed.key == key);
-        let listed = listed.ok_or(TranscribeError::NoFilm)?;
-        let open = OpenKey::fetch(&self.store, path, &writer, &self.identity).await?;
-        if text::key_object(&self.store, path, &writer).await?.sha256 == listed.sha256 {
-            Ok(open)
-        } else {
-            Err(SealError::Tampered { what: key }.into())
-        }
     }
 
     /// Decodes and recognises on a thread of its own.

@@ -57,7 +57,8 @@ pub struct Published {
 /// The manifest of `generation`, if it is there.
 ///
 /// # Errors
-/// [`PublishError::Unproven`] when no one of `signers` signed it.
+/// [`PublishError::Unproven`] when no one of `signers` signed it, [`PublishError::Malformed`] when it is a manifest of
+/// another recording or generation.
 pub async fn published(
     store: &Store,
     path: &RecordingPath,
@@ -68,7 +69,11 @@ pub async fn published(
     let signature = find(store, &path.signature(generation), LONGEST_SIGNATURE).await?;
     let signature = signature.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     verify_signature(signers, &bytes, &signature).map_err(|source| PublishError::Unproven { generation, source })?;
-    let manifest = Manifest::parse(&bytes).map_err(|source| PublishError::Malformed { generation, source })?;
+    let malformed = |source| PublishError::Malformed { generation, source };
+    let manifest = Manifest::parse(&bytes).map_err(malformed)?;
+    if !manifest.is_of(path, generation) {
+        return Err(malformed(ManifestError::Says("that it is of another recording or generation")));
+    }
     Ok(Some(Published { manifest, sha256: hex::encode(Sha256::digest(&bytes)) }))
 }
 

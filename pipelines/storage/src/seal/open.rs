@@ -4,10 +4,13 @@ use std::io::Read;
 use std::path::Path;
 
 use age::x25519;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::SealError;
 use super::envelope::{self, KEY_STANZAS, MEDIA_STANZAS};
+use crate::manifest::{Manifest, Object};
 use crate::path::{RecordingPath, Writer};
 use crate::store::{Bucket, Store, StoreError};
 
@@ -71,12 +74,46 @@ impl OpenKey {
         writer: &Writer,
         identity: &Identity,
     ) -> Result<Self, SealError> {
+        let (key, envelope) = Self::envelope(store, path, writer).await?;
+        Self::unwrap(key, &envelope, identity)
+    }
+
+    /// The key of `object`, if it is the one that `manifest` vouches for. What that key opens was sealed by whoever held
+    /// it, so nothing can be slipped in under a listed object's name.
+    ///
+    /// # Errors
+    /// As [`OpenKey::fetch`]; [`SealError::Malformed`] when the manifest lists no such key, [`SealError::Tampered`] when
+    /// it lists another.
+    pub async fn listed(
+        store: &Store,
+        path: &RecordingPath,
+        manifest: &Manifest,
+        object: &Object,
+        identity: &Identity,
+    ) -> Result<Self, SealError> {
+        let why = "the manifest lists no key that could open it";
+        let unlisted = || SealError::Malformed { what: object.key.clone(), why };
+        let writer: Writer = object.writer.parse().map_err(|_| unlisted())?;
+        let key = path.key(&writer);
+        let listed = manifest.objects.iter().find(|listed| listed.bucket == Bucket::Keys && listed.key == key);
+        let listed = listed.ok_or_else(unlisted)?;
+        let (key, envelope) = Self::envelope(store, path, &writer).await?;
+        if hex::encode(Sha256::digest(&envelope)) != listed.sha256 {
+            return Err(SealError::Tampered { what: key });
+        }
+        Self::unwrap(key, &envelope, identity)
+    }
+
+    async fn envelope(store: &Store, path: &RecordingPath, writer: &Writer) -> Result<(String, Bytes), SealError> {
         let key = path.key(writer);
-        let envelope = match store.get(Bucket::Keys, &key, LONGEST_KEY_FILE).await {
-            Err(StoreError::Missing { key }) => return Err(SealError::KeyMissing { key }),
-            other => other?.0,
-        };
-        envelope::check(&envelope, &KEY_STANZAS).map_err(|why| SealError::Malformed { what: key.clone(), why })?;
+        match store.get(Bucket::Keys, &key, LONGEST_KEY_FILE).await {
+            Err(StoreError::Missing { key }) => Err(SealError::KeyMissing { key }),
+            other => Ok((key, other?.0)),
+        }
+    }
+
+    fn unwrap(key: String, envelope: &Bytes, identity: &Identity) -> Result<Self, SealError> {
+        envelope::check(envelope, &KEY_STANZAS).map_err(|why| SealError::Malformed { what: key.clone(), why })?;
         let mut text = Zeroizing::new(String::new());
         let read =
             envelope::decrypt(envelope.as_ref(), &identity.0, &key)?.take(LONGEST_KEY_FILE).read_to_string(&mut text);

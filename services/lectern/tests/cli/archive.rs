@@ -115,4 +115,37 @@ impl Archive {
         bytes[at] ^= 1;
         self.store.put(Bucket::Media, key, bytes.into(), Condition::None).await.unwrap();
     }
+
+    /// Puts another film of the same length under the film's name and another key that opens it, sealed to the same
+    /// recipients: what anybody can do who may write to the store.
+    pub(crate) async fn forge(&self, path: &RecordingPath, film: &[u8]) {
+        let (film_key, key) = (path.composite(1), path.key(&Writer::Final(1)));
+        self.store.delete(Bucket::Keys, &key).await.unwrap();
+        let size = self.store.head(Bucket::Media, &film_key).await.unwrap().size;
+        let seal = SealKey::create(&self.store, path, &Writer::Final(1), &self.recipients).await.unwrap();
+        // A header's length is age's whim.
+        let forged = (0..1000).map(|_| seal.seal(film)).find(|sealed| sealed.size() == size).unwrap();
+        self.store.put(Bucket::Media, &film_key, forged.bytes().to_vec().into(), Condition::None).await.unwrap();
+    }
+
+    /// Everything that proves and opens `from` is also put where `to` has it.
+    pub(crate) async fn copy(&self, from: &RecordingPath, to: &RecordingPath) {
+        let writer = Writer::Final(1);
+        for (bucket, from, to) in [
+            (Bucket::Media, from.manifest(1), to.manifest(1)),
+            (Bucket::Media, from.signature(1), to.signature(1)),
+            (Bucket::Keys, from.key(&writer), to.key(&writer)),
+        ] {
+            let (bytes, _) = self.store.get(bucket, &from, 1 << 20).await.unwrap();
+            self.store.put(bucket, &to, bytes, Condition::None).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn remove(&self, key: &str) {
+        self.store.delete(Bucket::Media, key).await.unwrap();
+    }
+
+    pub(crate) async fn write(&self, key: &str, bytes: &'static [u8]) {
+        self.store.put(Bucket::Media, key, bytes.into(), Condition::None).await.unwrap();
+    }
 }

@@ -82,3 +82,23 @@ async fn what_cannot_be_opened_says_why_and_leaves_nothing_behind() {
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "{args:?} left something");
     }
 }
+
+#[tokio::test]
+async fn a_film_that_was_slipped_in_is_not_given_out() {
+    let machine = Machine::new();
+    let _server = machine.serve(machine.folder.path());
+    let archive = Archive::of(&machine).await;
+    let forged = archive.keep("forged", 0, Some(b"the lecture")).await;
+    archive.forge(&forged, b"another one").await;
+    let (copied, other) =
+        (archive.keep("copied", 1, Some(b"the lecture")).await, archive.keep("other", 2, Some(b"another one")).await);
+    archive.copy(&other, &copied).await;
+    for path in [forged, copied] {
+        let out = machine.at("film.mp4");
+        let id = path.recording.to_string();
+        let opened = machine.run(&["recordings", "open", &id, "--out", out.to_str().unwrap()]);
+        assert!(!opened.status.success(), "{id} was given out");
+        assert!(!out.exists());
+        assert!(!machine.run(&["recordings", "verify", &id]).status.success());
+    }
+}

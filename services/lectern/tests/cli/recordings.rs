@@ -106,3 +106,41 @@ async fn verify_is_silent_about_what_is_sound_and_names_each_object_that_is_not(
     let words = text(&machine.run(&["recordings", "verify", &id]).stdout);
     assert!(words.contains("NOT SOUND") && words.contains("composite.mp4.age was altered"), "{words}");
 }
+
+/// Whoever empties a recording's folder must not be able to hide it behind "not finalized yet", nor hide others behind
+/// the one that cannot be read.
+#[tokio::test]
+async fn verify_names_what_is_gone_and_goes_on_to_the_next() {
+    let machine = Machine::new();
+    let _server = machine.serve(machine.folder.path());
+    let archive = Archive::of(&machine).await;
+    let mut kept = Vec::new();
+    for (minutes, session) in ["sound", "rolled", "spoilt", "recordless", "odd", "emptied"].into_iter().enumerate() {
+        kept.push(archive.keep(session, minutes as i64, Some(b"film")).await);
+    }
+    let [sound, rolled, spoilt, recordless, odd, emptied] = &kept[..] else { panic!() };
+    for path in [rolled, emptied] {
+        archive.remove(&path.manifest(1)).await;
+        archive.remove(&path.signature(1)).await;
+    }
+    archive.remove(&emptied.state()).await;
+    archive.write(&spoilt.manifest(1), b"{}").await;
+    archive.remove(&recordless.state()).await;
+    // One name that would make a chain of four thousand million.
+    archive.write(&odd.manifest(u32::MAX), b"").await;
+
+    let all = machine.run(&["recordings", "verify", "--json"]);
+    assert!(!all.status.success());
+    let all = read(&all.stdout);
+    let findings = |path: &storage::RecordingPath| {
+        let one = all.as_array().unwrap().iter().find(|one| one["recording"] == path.recording.to_string());
+        let findings = one.unwrap_or_else(|| panic!("{} is not told of", path.recording))["findings"].clone();
+        findings.as_array().unwrap().iter().map(|f| f["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(findings(sound), [""; 0]);
+    assert_eq!(findings(recordless), [""; 0], "what it was is in its manifest");
+    assert_eq!(findings(rolled), [rolled.manifest(1)]);
+    assert_eq!(findings(spoilt), [spoilt.manifest(1)]);
+    assert_eq!(findings(odd), [odd.manifest(u32::MAX)]);
+    assert_eq!(findings(emptied), [emptied.state()]);
+}

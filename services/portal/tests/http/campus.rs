@@ -11,6 +11,7 @@ use media::{MediaTime, WallTime};
 use portal::{Catalogue, Config, Token, app};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
+use sha2::{Digest, Sha256};
 use storage::embedded::Embedded;
 use storage::journal::{Attendance, Consent, Description, Gap};
 use storage::keys::Institution;
@@ -191,6 +192,7 @@ impl Campus {
             let writer = Writer::Final(1);
             let key = SealKey::create(&self.store, &path, &writer, &self.recipients).await.unwrap();
             objects.push(self.seal(&key, &writer, path.composite(1), lecture.movie.clone()).await);
+            objects.push(self.key(&path, &writer).await);
             objects.extend(self.texts(&path, lecture).await);
             let manifest = Manifest {
                 format: FORMAT.into(),
@@ -239,7 +241,7 @@ impl Campus {
             ("srt", transcript.srt()),
             ("txt", transcript.txt()),
         ];
-        let mut objects = Vec::new();
+        let mut objects = vec![self.key(path, &writer).await];
         for (kind, text) in texts {
             objects.push(self.seal(&key, &writer, path.transcript(1, "nb", kind), text.into_bytes()).await);
         }
@@ -258,6 +260,27 @@ impl Campus {
             plain_len: Some(sealed.plain_len()),
             writer: writer.to_string(),
         }
+    }
+
+    /// A writer's key as a manifest lists it.
+    async fn key(&self, path: &RecordingPath, writer: &Writer) -> Object {
+        let key = path.key(writer);
+        let (bytes, _) = self.store.get(Bucket::Keys, &key, 1 << 16).await.unwrap();
+        let (size, sha256) = (bytes.len() as u64, hex::encode(Sha256::digest(&bytes)));
+        Object { bucket: Bucket::Keys, key, size, sha256, plain_len: None, writer: writer.to_string() }
+    }
+
+    /// Puts another film of the same length in the film's place, and another key that opens it, sealed to the same
+    /// recipients: what anybody can do who may write to the store.
+    pub(crate) async fn forge(&self, path: &RecordingPath, film: &[u8]) {
+        let (film_key, writer) = (path.composite(1), Writer::Final(1));
+        let size = self.store.head(Bucket::Media, &film_key).await.unwrap().size;
+        self.store.delete(Bucket::Keys, &path.key(&writer)).await.unwrap();
+        let seal = SealKey::create(&self.store, path, &writer, &self.recipients).await.unwrap();
+        // A header's length is age's whim.
+        let forged = (0..1000).map(|_| seal.seal(film)).find(|sealed| sealed.size() == size).unwrap();
+        let bytes = forged.bytes().to_vec().into();
+        self.store.put(Bucket::Media, &film_key, bytes, storage::Condition::None).await.unwrap();
     }
 
     /// Changes one byte of an object behind everybody's back.

@@ -116,6 +116,16 @@ async fn an_altered_object_breaks_off_and_gives_out_no_wrong_byte() {
 }
 
 #[tokio::test]
+async fn a_film_that_was_slipped_in_is_not_played() {
+    let campus = Campus::open().await;
+    let path = campus.keep(&Lecture { movie: b"the lecture".to_vec(), ..Lecture::default() }).await;
+    campus.forge(&path, b"another one").await;
+    let answer = campus.get(&format!("/recordings/{}/video.mp4", path.recording)).await;
+    assert!(!answer.status().is_success(), "{}", answer.status());
+    assert!(!answer.text().await.unwrap().contains("another one"));
+}
+
+#[tokio::test]
 async fn only_the_files_of_a_recording_can_be_asked_for() {
     let campus = Campus::open().await;
     let path = campus.keep(&Lecture::default()).await;
