@@ -86,6 +86,26 @@ fn packages(missing: &[(&str, &str)]) -> String {
     packages.into_iter().collect::<Vec<_>>().join(" ")
 }
 
+/// Whether `spec` can be encoded at all.
+///
+/// # Errors
+/// With what to choose instead.
+pub fn judge(spec: &PipelineSpec) -> Result<(), Error> {
+    fits(spec).map(drop)
+}
+
+fn fits(spec: &PipelineSpec) -> Result<Grid, Error> {
+    let canvas = spec.canvas;
+    let side = |side: u32| (64..=4096).contains(&side) && side.is_multiple_of(2);
+    if !side(canvas.width) || !side(canvas.height) {
+        return Err(Error::Canvas(canvas.width, canvas.height));
+    }
+    if !encode::PRESETS.split(' ').any(|preset| preset == spec.preset) {
+        return Err(Error::Preset(spec.preset.clone()));
+    }
+    Grid::of(canvas.fps).ok_or(Error::FrameRate(canvas.fps))
+}
+
 /// What a running compositor tells.
 #[derive(Debug)]
 pub enum Event {
@@ -127,12 +147,7 @@ impl Compositor {
     ) -> Result<Self, Error> {
         check()?;
         elements::register()?;
-        let canvas = spec.canvas;
-        let fits = |side: u32| (64..=4096).contains(&side) && side.is_multiple_of(2);
-        if !fits(canvas.width) || !fits(canvas.height) {
-            return Err(Error::Canvas(canvas.width, canvas.height));
-        }
-        let grid = Grid::of(canvas.fps).ok_or(Error::FrameRate(canvas.fps))?;
+        let (canvas, grid) = (spec.canvas, fits(spec)?);
         let (zero, wall) = zero(time);
 
         let (tell, inputs) = channel();

@@ -149,7 +149,7 @@ impl Session {
         match input {
             Input::Meeting(Meeting::Joined) => self.back_in_the_room(now),
             Input::Meeting(Meeting::Removed) => self.removed(now),
-            Input::Meeting(Meeting::Lost(Fault::Passing, _)) if self.join_at.is_some() => {}
+            Input::Meeting(Meeting::Lost(Fault::Passing | Fault::Room, _)) if self.join_at.is_some() => {}
             Input::Meeting(Meeting::Lost(fault, why)) => self.lost(fault, why, now),
             Input::Meeting(news) => {
                 self.hear(news);

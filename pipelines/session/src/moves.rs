@@ -84,6 +84,8 @@ impl Session {
         match fault {
             _ if self.released => self.drain(Ending::HandedOver, now),
             Fault::Passing => self.rejoin(why, now),
+            // A server that has just restarted may know its rooms a little later; their people come back to them.
+            Fault::Room if matches!(self.state, State::Rejoining { .. }) => self.rejoin(why, now),
             Fault::Room => self.drain(Ending::Cut(why), now),
             Fault::Worker => {
                 self.release(Release::HandOver);

@@ -142,6 +142,7 @@ impl Config {
         let tenant: Tenant = sections.section("tenant")?;
         let mut recorder: Recorder = sections.section("recorder")?;
         anyhow::ensure!(recorder.slots > 0, "[recorder].slots is 0, so nothing would be recorded; give it 1 or more");
+        compositor::judge(&recorder.pipeline).context("[recorder.pipeline] cannot be recorded with")?;
         if let Some(url) = &recorder.origin {
             let ours = url.starts_with("http://");
             anyhow::ensure!(

@@ -243,6 +243,29 @@ async fn a_lost_room_is_joined_again_and_the_gap_is_noted() {
     assert_eq!(told.participants.len(), 2, "here before and after");
 }
 
+/// A server that was restarted has its room again a moment later.
+#[tokio::test]
+async fn a_room_that_its_server_does_not_know_yet_is_asked_for_again() {
+    let mut house = House::open().await;
+    let mut recording = house.begin(&request("run-1", plain)).await;
+    let mut child = house.player().await;
+    child.go_live().await;
+    child.segment(0).await;
+    child.see(Seen::Lost(Loss::Unreachable("the connection broke".into()))).await;
+    child.expect(&["drop", "arrange", "join"]).await;
+    child.see(Seen::Lost(Loss::Refused("there is no such room".into()))).await;
+    child.expect(&["join"]).await;
+    child.arrive().await;
+    child.expect(&["add", "arrange"]).await;
+    child.segment(1).await;
+    recording.room.send(Room::Ended).await.unwrap();
+    child.finish().await;
+    recording.ends().await;
+    let journal = house.journal(&recording).await;
+    assert_eq!((journal.entries.len(), journal.gaps.len()), (4, 1));
+    assert_eq!(house.record_of(&recording.path).await.reason, None);
+}
+
 /// What an earlier attempt saw must not be taken for what the next one sees: the sign of the next is not set yet.
 #[tokio::test]
 async fn nothing_of_an_earlier_attempt_is_believed() {
