@@ -23,7 +23,8 @@ pub(crate) const AT_ONCE: usize = 6;
 const LONGEST_SEGMENT: u64 = 32 << 20;
 /// A day of entries has 20 MB.
 const LONGEST_JOURNAL: u64 = 128 << 20;
-const LONGEST_META: u64 = 16 << 20;
+/// Twice what a recorder's log of its inputs may have.
+const LONGEST_META: u64 = 32 << 20;
 pub(crate) const LONGEST_KEY: u64 = 64 << 10;
 
 /// A segment that was read and found good.
@@ -129,7 +130,11 @@ impl Reading<'_> {
         let open = match OpenKey::fetch(self.store, self.path, &writer, identity).await {
             Ok(open) => open,
             // It never came to sealing anything, or its key is gone; the listing tells which.
-            Err(SealError::KeyMissing { .. }) => return self.without_key().await,
+            Err(SealError::KeyMissing { .. }) => return self.without_key("its key is missing").await,
+            // Altered, it takes its own epoch and no other.
+            Err(SealError::Malformed { .. } | SealError::Tampered { .. }) => {
+                return self.without_key("its key was altered").await;
+            }
             Err(other) => return Err(other.into()),
         };
         let (key, _) = self.store.get(Bucket::Keys, &key_key, LONGEST_KEY).await?;
@@ -224,10 +229,10 @@ impl Reading<'_> {
         Ok(entries)
     }
 
-    async fn without_key(&mut self) -> Result<(), FinalizeError> {
+    async fn without_key(&mut self, why: &str) -> Result<(), FinalizeError> {
         let entries = self.salvage().await?;
         if !entries.is_empty() {
-            let why = format!("its key is missing, so its {} segments cannot be read; restore the key", entries.len());
+            let why = format!("{why}, so its {} segments cannot be read; restore the key", entries.len());
             self.into.doubts.push((self.number, why));
         }
         Ok(())

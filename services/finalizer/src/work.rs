@@ -95,10 +95,24 @@ async fn look_after(finalizer: Arc<Finalizer>, broker: Broker, pause: Duration, 
                 }
             }
         }
+        alarm(&broker).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// What no service could deal with waits for a person, who must hear of it.
+async fn alarm(broker: &Broker) {
+    match broker.parked_count().await {
+        Ok(0) => {}
+        Ok(parked) => tracing::error!(
+            parked,
+            "messages wait in the queue lectern.parked; mend what their header x-lectern-reason says, and move them back \
+             to the queue in x-lectern-queue, or delete them"
+        ),
+        Err(error) => tracing::warn!(error = %chain(&error), "could not look for parked messages"),
     }
 }
 

@@ -19,15 +19,17 @@ struct Line {
     input: Input,
 }
 
-/// Grows with the session; ends silently when it is full, for the recording goes on.
+/// Grows with the session, and ends with the first input for which there is no room: the recording goes on, and what
+/// follows a hole could not be run again.
 pub(crate) struct Log {
     began: Instant,
     text: Vec<u8>,
+    full: bool,
 }
 
 impl Log {
     pub(crate) fn begin(spec: &Spec, now: Instant) -> Self {
-        let mut log = Self { began: now, text: Vec::new() };
+        let mut log = Self { began: now, text: Vec::new(), full: false };
         log.line(spec);
         log
     }
@@ -42,11 +44,16 @@ impl Log {
     }
 
     fn line(&mut self, of: &impl Serialize) {
+        if self.full {
+            return;
+        }
         let before = self.text.len();
         let written = serde_json::to_writer(&mut self.text, of);
         self.text.push(b'\n');
         if written.is_err() || self.text.len() > LONGEST {
             self.text.truncate(before);
+            self.full = true;
+            tracing::warn!("the log of inputs is full; a replay ends here, the recording does not");
         }
     }
 }
@@ -109,6 +116,19 @@ mod tests {
             limits: Limits::default(),
             seed: 4,
         }
+    }
+
+    #[test]
+    fn a_full_log_ends_and_leaves_no_hole() {
+        let now = Instant::now();
+        let mut log = Log::begin(&spec(), now);
+        let who = |name: usize| Participant { id: ParticipantId("17".into()), name: "x".repeat(name) };
+        log.note(&Input::Meeting(Meeting::Arrived(who(LONGEST - 1000))), now);
+        let kept = log.text().len();
+        log.note(&Input::Meeting(Meeting::Arrived(who(1000))), now);
+        log.note(&Input::Timeout, now);
+        assert_eq!(log.text().len(), kept);
+        assert!(kept < LONGEST);
     }
 
     #[test]

@@ -47,9 +47,9 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let config = Config::read(sections)?;
     // Its media processes could not compose anything; better said now than in the middle of a lecture.
     compositor::check()?;
-    let store = Store::connect(&config.store).await?;
+    let Some(store) = reach(&config.store, &stop).await? else { return Ok(()) };
     let spool = Spool::open(&config.recorder.work)?;
-    if !ready(&store, &stop).await? || !upload_orphans(&spool, &store, &stop).await? {
+    if !upload_orphans(&spool, &store, &stop).await? {
         return Ok(());
     }
     let broker = match Broker::connect(&config.broker, stop.clone()).await {
@@ -75,16 +75,20 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     Ok(())
 }
 
-/// Waits for a store that is away. False when told to stop meanwhile.
-async fn ready(store: &Store, stop: &CancellationToken) -> anyhow::Result<bool> {
+/// Waits for a store that is away. None when told to stop meanwhile.
+async fn reach(config: &storage::store::Config, stop: &CancellationToken) -> anyhow::Result<Option<Store>> {
     loop {
-        match store.check().await {
-            Ok(()) => return Ok(true),
+        let reached = async {
+            let store = Store::connect(config).await?;
+            store.check().await.map(|()| store)
+        };
+        match reached.await {
+            Ok(store) => return Ok(Some(store)),
             Err(why) if why.is_passing() => warn!(error = &why as &dyn std::error::Error, "waiting for the store"),
             Err(why) => return Err(why.into()),
         }
         if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
     }
 }

@@ -91,16 +91,25 @@ async fn sound_that_is_lost_at_the_beginning_is_silence() {
 }
 
 #[tokio::test]
-async fn an_epoch_whose_key_is_gone_is_unreadable_and_said_to_be() {
-    let studio = Studio::open().await;
-    studio.record(1, &Film::shoot(0, 96, Style::Live), Vec::new()).await;
-    studio.record(2, &Film::shoot(96, 96, Style::Live), Vec::new()).await;
-    studio.store().delete(Bucket::Keys, &studio.path.key(&Writer::Epoch(1))).await.unwrap();
-    studio.end(2).await;
-    assert!(matches!(studio.finalize().await, Outcome::Ready { complete: false, .. }));
-    let manifest = studio.manifest().await;
-    assert!(manifest.gaps.iter().any(|gap| gap.why.starts_with("epoch 1: its key is missing")), "{:?}", manifest.gaps);
-    assert_eq!(pictures(&studio.open_final().await).len(), 96);
+async fn an_epoch_whose_key_is_gone_or_altered_is_unreadable_and_said_to_be() {
+    for (bytes, said) in [(None, "its key is missing"), (Some(1), "its key was altered"), (Some(400), "its key was")] {
+        let studio = Studio::open().await;
+        studio.record(1, &Film::shoot(0, 96, Style::Live), Vec::new()).await;
+        studio.record(2, &Film::shoot(96, 96, Style::Live), Vec::new()).await;
+        let (store, key) = (studio.store(), studio.path.key(&Writer::Epoch(1)));
+        let (sealed, _) = store.get(Bucket::Keys, &key, 1 << 16).await.unwrap();
+        store.delete(Bucket::Keys, &key).await.unwrap();
+        if let Some(cut) = bytes {
+            let rest = sealed.slice(..sealed.len() - cut);
+            store.put(Bucket::Keys, &key, rest, storage::Condition::None).await.unwrap();
+        }
+        studio.end(2).await;
+        assert!(matches!(studio.finalize().await, Outcome::Ready { complete: false, .. }));
+        let manifest = studio.manifest().await;
+        let told = format!("epoch 1: {said}");
+        assert!(manifest.gaps.iter().any(|gap| gap.why.starts_with(&told)), "{:?}", manifest.gaps);
+        assert_eq!(pictures(&studio.open_final().await).len(), 96);
+    }
 }
 
 #[tokio::test]
