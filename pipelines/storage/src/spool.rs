@@ -24,6 +24,8 @@ use crate::store::{Bucket, Receipt, Store, StoreError};
 pub enum SpoolError {
     #[error("could not {doing} {path}")]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("another process uses the spool {0}; give each recorder a [recorder].work of its own")]
+    InUse(PathBuf),
     /// File systems take names of 255 bytes.
     #[error("the key {0} is too long for a file name")]
     KeyTooLong(String),
@@ -73,6 +75,21 @@ impl Spool {
         }
         sync_dir(dir)?;
         Ok(spool)
+    }
+
+    /// Keeps every other process out for as long as what it returns is kept; a process that dies lets go.
+    ///
+    /// # Errors
+    /// [`SpoolError::InUse`], or when the lock's file cannot be made.
+    pub fn lock(&self) -> Result<File, SpoolError> {
+        let path = self.dir.join("lock");
+        let io = |source| SpoolError::Io { doing: "lock", path: path.clone(), source };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(SpoolError::InUse(self.dir.clone())),
+            Err(fs::TryLockError::Error(source)) => Err(io(source)),
+        }
     }
 
     fn ready(&self) -> PathBuf {

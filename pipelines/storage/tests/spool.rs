@@ -129,3 +129,13 @@ async fn a_file_that_the_disk_changed_gets_no_receipt() {
     }
     assert_eq!(bench.store.list(Bucket::Media, "v1/").await.unwrap(), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_has_one_process_at_a_time() {
+    let bench = bench().await;
+    let lock = Spool::open(&bench.dir).unwrap().lock().unwrap();
+    let other = Spool::open(&bench.dir).unwrap();
+    assert!(matches!(other.lock(), Err(storage::spool::SpoolError::InUse(_))));
+    drop(lock);
+    other.lock().unwrap();
+}

@@ -49,6 +49,7 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     compositor::check()?;
     let Some(store) = reach(&config.store, &stop).await? else { return Ok(()) };
     let spool = Spool::open(&config.recorder.work)?;
+    let _alone = spool.lock()?;
     if !upload_orphans(&spool, &store, &stop).await? {
         return Ok(());
     }
