@@ -16,6 +16,8 @@ const DELIVERY_LIMIT: i32 = 5;
 /// The durable work queues. Each is a quorum queue with a delivery limit of 5 whose dead letters are parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
+    /// `recording.wanted`: for bridges.
+    Want,
     /// `recording.requested`: for recorders.
     Record,
     /// `epoch.stored`: for finalizers.
@@ -25,12 +27,13 @@ pub enum Work {
 }
 
 impl Work {
-    const ALL: [Self; 3] = [Self::Record, Self::Finalize, Self::Transcribe];
+    const ALL: [Self; 4] = [Self::Want, Self::Record, Self::Finalize, Self::Transcribe];
 
     /// The queue's name at the broker.
     #[must_use]
     pub fn queue(self) -> &'static str {
         match self {
+            Self::Want => "lectern.want",
             Self::Record => "lectern.record",
             Self::Finalize => "lectern.finalize",
             Self::Transcribe => "lectern.transcribe",
@@ -39,6 +42,7 @@ impl Work {
 
     fn binding(self) -> (Exchange, &'static str) {
         match self {
+            Self::Want => (Exchange::Commands, "*.*.recording.wanted.*"),
             Self::Record => (Exchange::Commands, "*.*.recording.requested.*"),
             Self::Finalize => (Exchange::Events, "*.*.epoch.stored.*"),
             Self::Transcribe => (Exchange::Events, "*.*.recording.ready.*"),

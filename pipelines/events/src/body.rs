@@ -66,6 +66,20 @@ pub struct TrackNews {
     pub participant: String,
 }
 
+/// A person wants a room recorded by a rule that records on request. For the bridge, which knows the run that is under
+/// way and answers with [`RecordingRequested`]. Who asks knows no run, so `sessionid` repeats the message's own `id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingWanted {
+    /// The rule to record by; without it, the first that fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyId>,
+    /// An opaque id of who asks.
+    #[serde(deserialize_with = "word::word")]
+    #[schemars(extend("pattern" = GRAMMAR))]
+    pub requested_by: String,
+}
+
 /// A policy, a lecturer or an operator wants this room run recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -268,6 +282,7 @@ bodies! {
     ParticipantLeft(ParticipantNews) = "participant.left" on Events,
     TrackPublished(TrackNews) = "track.published" on Events,
     TrackUnpublished(TrackNews) = "track.unpublished" on Events,
+    RecordingWanted(RecordingWanted) = "recording.wanted" on Commands,
     RecordingRequested(RecordingRequested) = "recording.requested" on Commands,
     RecordingStopped(RecordingStopped) = "recording.stopped" on Commands,
     RecorderJoined(RecorderJoined) = "recorder.joined" on Events,

@@ -65,7 +65,7 @@ pub fn asyncapi() -> Value {
             "tellRoom": operation("send", Exchange::Events, &theirs, "The bridge tells what happens in rooms."),
             "hearRoom": operation("receive", Exchange::Events, &theirs, "Other bridges may tell it too."),
             "hearWish": operation("receive", Exchange::Commands, &commands, "A policy, a lecturer or an operator asks."),
-            "tellWish": operation("send", Exchange::Commands, &commands, "The bridge asks where a policy says so."),
+            "tellWish": operation("send", Exchange::Commands, &commands, "The bridge asks where a policy says so; `lectern record` for a person."),
         },
         "components": { "messages": messages },
     })

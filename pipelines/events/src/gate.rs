@@ -61,7 +61,9 @@ impl Gate {
             | Body::TrackPublished(_)
             | Body::TrackUnpublished(_) => self.ended.has(&over(None), now),
             // An end is always worth hearing, and what workers tell comes after the room's end by nature.
+            // Who wants a recording knows no run that could be over.
             Body::RoomEnded(_)
+            | Body::RecordingWanted(_)
             | Body::RecordingStopped(_)
             | Body::RecorderJoined(_)
             | Body::RecordingStarted(_)

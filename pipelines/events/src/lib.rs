@@ -24,8 +24,8 @@ mod word;
 
 pub use body::{
     Basis, Body, EpochStored, LONGEST, LayoutName, ParticipantNews, RecorderJoined, RecordingFailed, RecordingReady,
-    RecordingRequested, RecordingStarted, RecordingStopped, RoomEnded, RoomStarted, StreamEnded, StreamLive, TrackNews,
-    TranscriptFailed, TranscriptReady,
+    RecordingRequested, RecordingStarted, RecordingStopped, RecordingWanted, RoomEnded, RoomStarted, StreamEnded,
+    StreamLive, TrackNews, TranscriptFailed, TranscriptReady,
 };
 pub use decode::DecodeError;
 pub use envelope::{Event, Exchange, Meta, event_id, room_key};

@@ -37,6 +37,28 @@ fn a_fixture_is_read_and_written_without_loss() {
     }
 }
 
+/// Backward: a message of before the rule could be named. Forward: an attribute of tomorrow passes, tomorrow's data not.
+#[test]
+fn a_wish_is_read_as_it_was_and_as_it_may_become() {
+    let schema = jsonschema::validator_for(&contract::schema("recording.wanted").unwrap()).unwrap();
+    let text = fs::read(folder("../../samples/events/recording.wanted.json")).unwrap();
+    let named: Value = serde_json::from_slice(&text).unwrap();
+    let read = |message: &Value| Event::parse(message.to_string().as_bytes());
+    let mut plain = named.clone();
+    plain["data"].as_object_mut().unwrap().remove("policy");
+    assert!(schema.is_valid(&plain));
+    let event = read(&plain).unwrap();
+    assert!(
+        matches!(&event.body, Body::RecordingWanted(wish) if wish.policy.is_none() && wish.requested_by == "u-7f3a")
+    );
+    assert_eq!(serde_json::from_slice::<Value>(&event.to_json()).unwrap(), plain, "and written as it was read");
+    let mut later = named.clone();
+    later["traceparent"] = "00-1".into();
+    assert_eq!(read(&later).unwrap(), read(&named).unwrap());
+    later["data"]["layout"] = "grid".into();
+    assert!(read(&later).is_err() && !schema.is_valid(&later), "what is not understood is not half done");
+}
+
 #[test]
 fn a_fixture_satisfies_its_schema_and_a_stranger_in_its_data_does_not() {
     for (name, text) in fixtures() {
