@@ -19,6 +19,9 @@
 //!   For the same reason one bridge serves a server, not two.
 //! - **Titles are asked for.** VideoRoom's news of 1.1.2 holds no title (its `created` is a number), so rules with a
 //!   title pattern read it from the server's list, in which rooms with `is_private` do not stand.
+//! - **Who asks names a room, not a run.** `recording.wanted` comes on a queue that all bridges share and is held
+//!   unsettled until its room is open, so that a restart loses none. The answer's id derives from run and rule: a second
+//!   wish is no second recording.
 
 pub mod config;
 mod janus;
@@ -26,18 +29,24 @@ pub mod news;
 pub mod policy;
 pub mod rooms;
 mod watch;
+pub mod wishes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use broker::Broker;
+use broker::{Broker, Work};
 use chassis::Sections;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use config::Setup;
 use watch::Watch;
+
+/// Wishes held at a time; more wait in their queue. People ask, so handfuls come.
+const WISHES: u16 = 256;
 
 /// Bridges every server of `[bridge.janus]` until `stop`.
 ///
@@ -51,14 +60,20 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
         connected => connected.context("the bridge needs the broker")?,
     };
     let mut watches = JoinSet::new();
+    let mut desks = BTreeMap::new();
     for server in servers {
         info!(instance = server.instance, exchange = server.exchange, rules = policy.rules().len(), "watching");
         let news = match broker.tap(&server.exchange).await {
             Err(broker::Error::Stopped) => break,
             tapped => tapped?,
         };
+        let (desk, wanted) = mpsc::channel(16);
+        desks.insert(server.instance.clone(), desk);
         let watch = Watch::new(server, tenant.clone(), broker.clone(), policy.clone(), empty_after, stop.clone());
-        watches.spawn(watch.run(news));
+        watches.spawn(watch.run(news, wanted));
+    }
+    if let Ok(wanted) = broker.work(Work::Want, WISHES).await {
+        watches.spawn(wishes::deal(wanted, tenant, desks));
     }
     while let Some(ended) = watches.join_next().await {
         ended.context("a watch ended by a panic")?;

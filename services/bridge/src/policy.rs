@@ -13,7 +13,7 @@ const LONGEST_SECONDS: u32 = 12 * 3600;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    #[error("cannot read the policy {path}; set policy in [bridge], or write one after samples/policy.toml")]
+    #[error("cannot read the policy {path}; set policy_file in [bridge], or write one after samples/policy.toml")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the policy is not TOML: {message}")]
     Syntax { message: String },
@@ -52,9 +52,22 @@ pub struct Rule {
 pub enum Decision<'a> {
     /// Record every run.
     Record(&'a Rule),
-    /// Record a run when somebody publishes `recording.requested` for it, by this rule.
+    /// Record a run when somebody asks; see [`Policy::ask`].
     OnRequest(&'a Rule),
     Leave,
+}
+
+/// Why a wish for a recording is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the policy has no rule {rule}; name one that has on_request = true, or none")]
+    Unknown { rule: PolicyId },
+    #[error("rule {rule} records this room without being asked; nothing need be done")]
+    Recorded { rule: PolicyId },
+    #[error(
+        "no rule that fits lets this room be recorded on request; give the policy one with on_request = true and start the bridge anew"
+    )]
+    NoRule,
 }
 
 /// A rule as written.
@@ -141,6 +154,54 @@ impl Policy {
             Some(rule) => Decision::Record(rule),
             None => Decision::Leave,
         }
+    }
+
+    /// The rule by which somebody may have a run of `room` recorded: the first with `on_request` that matches, or the one
+    /// `named` if it does.
+    ///
+    /// # Errors
+    /// When there is none, or the room is recorded anyway.
+    pub fn ask(
+        &self,
+        instance: &str,
+        room: &RoomId,
+        title: Option<&str>,
+        named: Option<&PolicyId>,
+    ) -> Result<&Rule, Refusal> {
+        self.asked(instance, room, named, |pattern| Some(title.is_some_and(|title| pattern.is_match(title))))
+    }
+
+    /// Whether [`Policy::ask`] could find a rule for some title of `room`.
+    ///
+    /// # Errors
+    /// When it would find none, whatever the title.
+    pub fn may_ask(&self, instance: &str, room: &RoomId, named: Option<&PolicyId>) -> Result<(), Refusal> {
+        self.asked(instance, room, named, |_| None).map(drop)
+    }
+
+    /// `fits` says whether a title pattern matches, and None where that is not known.
+    fn asked(
+        &self,
+        instance: &str,
+        room: &RoomId,
+        named: Option<&PolicyId>,
+        fits: impl Fn(&Regex) -> Option<bool>,
+    ) -> Result<&Rule, Refusal> {
+        if let Some(rule) = named.filter(|id| self.rule(id).is_none()) {
+            return Err(Refusal::Unknown { rule: rule.clone() });
+        }
+        let mut on_request = false;
+        for rule in self.rules.iter().filter(|rule| rule.takes(instance, room)) {
+            match (rule.on_request, rule.title.as_ref().map_or(Some(true), &fits)) {
+                (_, Some(false)) | (false, None) => {}
+                (true, _) if named.is_none_or(|id| *id == rule.id) => return Ok(rule),
+                (true, _) => on_request = true,
+                // An earlier rule that waits to be asked decides before it.
+                (false, Some(true)) if on_request => {}
+                (false, Some(true)) => return Err(Refusal::Recorded { rule: rule.id.clone() }),
+            }
+        }
+        Err(Refusal::NoRule)
     }
 
     /// Whether the room's title can change what [`Policy::decide`] says.
@@ -286,6 +347,54 @@ mod tests {
         assert!(matches!(policy.decide("annex", &room("3"), None), Decision::Record(rule) if rule.id.as_str() == "c"));
         assert!(policy.needs_title("hall", &room("2")));
         assert!(!policy.needs_title("hall", &room("3")) && !policy.needs_title("annex", &room("3")));
+    }
+
+    #[test]
+    fn who_asks_gets_the_first_rule_that_fits_or_the_one_they_name() {
+        let rule = |id: &str, more: &str| {
+            format!("[[rule]]\nid = '{id}'\nlanguage = 'en'\nretention_days = 1\nbasis = 'consent'\n{more}\n")
+        };
+        let text = [
+            rule("lectures", "title = '^Lecture'"),
+            rule("seminars", "title = '^Seminar'\non_request = true"),
+            rule("asked", "room = ['7', '8']\non_request = true"),
+            rule("live", "room = ['7']\non_request = true\nwebinar = true"),
+            rule("hall", "room = ['8', '9']"),
+        ]
+        .concat();
+        let policy = Policy::parse(&text).unwrap();
+        let named = |id: &str| Some(PolicyId::new(id).unwrap()).filter(|id| id.as_str() != "-");
+        let word = |asked: Result<String, Refusal>| match asked {
+            Ok(rule) => rule,
+            Err(Refusal::Unknown { .. }) => "unknown".into(),
+            Err(Refusal::Recorded { rule }) => format!("by {rule}"),
+            Err(Refusal::NoRule) => "none".into(),
+        };
+        #[rustfmt::skip]
+        let table = [
+            // room, title,          named,      with the title, and whatever the title
+            ("7",    Some("Coffee"),  "-",        "asked",        "ok"),
+            ("7",    None,            "-",        "asked",        "ok"),
+            ("7",    Some("Seminar"), "-",        "seminars",     "ok"),
+            ("7",    Some("Coffee"),  "live",     "live",         "ok"),
+            ("7",    Some("Coffee"),  "seminars", "none",         "ok"),
+            ("7",    Some("Lecture"), "live",     "by lectures",  "ok"),
+            ("8",    Some("Coffee"),  "live",     "none",         "none"),
+            ("9",    Some("Coffee"),  "-",        "by hall",      "ok"),
+            ("9",    Some("Seminar"), "-",        "seminars",     "ok"),
+            ("9",    Some("Seminar"), "asked",    "none",         "none"),
+            ("1",    Some("Coffee"),  "-",        "none",         "ok"),
+            ("1",    Some("Coffee"),  "hall",     "none",         "none"),
+            ("1",    Some("Coffee"),  "gone",     "unknown",      "unknown"),
+        ];
+        for (at, title, id, wanted, possible) in table {
+            let asked = policy.ask("hall", &room(at), title, named(id).as_ref()).map(|rule| rule.id.to_string());
+            assert_eq!(word(asked), wanted, "{at} {title:?} {id}");
+            let may = policy.may_ask("hall", &room(at), named(id).as_ref()).map(|()| "ok".to_owned());
+            assert_eq!(word(may), possible, "{at} {id}");
+        }
+        let hall = Policy::parse(&rule("hall", "")).unwrap();
+        assert_eq!(hall.may_ask("hall", &room("1"), None), Err(Refusal::Recorded { rule: named("hall").unwrap() }));
     }
 
     #[test]

@@ -122,6 +122,17 @@ impl Rooms {
         self.runs.keys()
     }
 
+    #[must_use]
+    pub fn runs(&self, room: &RoomId) -> bool {
+        self.runs.contains_key(room)
+    }
+
+    /// The run of `room` that is under way.
+    #[must_use]
+    pub fn session(&self, room: &RoomId) -> Option<&SessionId> {
+        self.runs.get(room).map(|run| &run.session)
+    }
+
     /// The runs for which it is not decided yet whether to ask for a recording.
     #[must_use]
     pub fn undecided(&self) -> Vec<Undecided> {

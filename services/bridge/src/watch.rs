@@ -1,13 +1,16 @@
 //! One Janus server: hears its news, looks for itself now and then, tells what became of it, and asks for recordings.
 
+mod asked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, RawConsumer};
+use broker::{Broker, Delivery, RawConsumer};
 use events::{Body, Event, Meta, Platform, RoomId, TenantId, event_id};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -17,6 +20,7 @@ use crate::janus::{Visit, VisitError};
 use crate::news;
 use crate::policy::{Decision, Policy};
 use crate::rooms::{Rooms, Tiding, Undecided};
+use crate::wishes::Wishes;
 
 /// News may be lost on its way (the handler's queue, a reconnect); a look finds what it missed within this.
 const LOOK: Duration = Duration::from_secs(15);
@@ -31,6 +35,7 @@ pub(crate) struct Watch {
     broker: Broker,
     policy: Arc<Policy>,
     rooms: Rooms,
+    wishes: Wishes<Delivery>,
     stop: CancellationToken,
     /// When to look again.
     look: Instant,
@@ -50,11 +55,12 @@ impl Watch {
     ) -> Self {
         let rooms = Rooms::new(&server.instance, empty_after);
         let look = Instant::now();
-        Self { server, tenant, broker, policy, rooms, stop, look, told_of_foreign_rooms: false, blind: false }
+        let wishes = Wishes::default();
+        Self { server, tenant, broker, policy, rooms, wishes, stop, look, told_of_foreign_rooms: false, blind: false }
     }
 
     /// Watches until the broker's consumers end.
-    pub(crate) async fn run(mut self, mut news: RawConsumer) {
+    pub(crate) async fn run(mut self, mut news: RawConsumer, mut wanted: mpsc::Receiver<Delivery>) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -64,15 +70,18 @@ impl Watch {
                     Some(message) => self.hear(&message).await,
                     None => return,
                 },
+                Some(wish) = wanted.recv() => self.want(wish).await,
                 _ = tick.tick() => {
-                    let tidings = self.rooms.tick(OffsetDateTime::now_utc());
+                    let now = OffsetDateTime::now_utc();
+                    let tidings = self.rooms.tick(now);
                     self.tell(tidings).await;
+                    self.forgo(now).await;
                 }
             }
             let due = Instant::now() >= self.look;
-            let undecided = self.rooms.undecided();
+            let open = !self.rooms.undecided().is_empty() || self.wishes.press(|room| self.rooms.runs(room));
             // After a failure the next try waits for its time; a new run does not wait while all is well.
-            if due || (!undecided.is_empty() && !self.blind) {
+            if due || (open && !self.blind) {
                 self.look_and_decide(due).await;
             }
         }
@@ -109,6 +118,7 @@ impl Watch {
                 Err(_) => {}
             }
         }
+        self.answer(&seen, now).await;
     }
 
     /// Corrects the rooms by what Janus says; returns the titles it told.
@@ -118,7 +128,8 @@ impl Watch {
         let mut titles = BTreeMap::new();
         let mut wanted: BTreeSet<RoomId> = undecided.iter().map(|run| run.room.clone()).collect();
         let mut visit = Visit::begin(&self.server).await?;
-        if all || undecided.iter().any(titled) {
+        wanted.extend(self.wishes.rooms().cloned());
+        if all || undecided.iter().any(titled) || self.wishes.rooms().next().is_some() {
             for listed in visit.rooms().await? {
                 if all && listed.people > 0 {
                     wanted.insert(listed.room.clone());
@@ -156,23 +167,26 @@ impl Watch {
     }
 
     /// Publishes in order. While the broker is away nothing else happens here: what the news queue cannot hold, the
-    /// next look finds.
-    async fn tell(&self, tidings: Vec<Tiding>) {
+    /// next look finds. False when something could not be told, or not before the stop.
+    async fn tell(&self, tidings: Vec<Tiding>) -> bool {
+        let mut all = true;
         for tiding in tidings {
             let event = self.event(tiding);
             let kind = event.body.kind();
             while let Err(error) = self.broker.publish(&event).await {
                 if !error.is_passing() {
                     error!(kind, %error, "an event could not be told");
+                    all = false;
                     break;
                 }
                 warn!(kind, %error, "an event could not be told yet");
                 tokio::select! {
-                    () = self.stop.cancelled() => return,
+                    () = self.stop.cancelled() => return false,
                     () = tokio::time::sleep(TICK) => {}
                 }
             }
         }
+        all
     }
 
     fn event(&self, tiding: Tiding) -> Event {

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Work};
-use events::{Body, Event, RoomId, TenantId};
+use events::{Body, Event, Meta, Platform, RecordingWanted, RoomId, SessionId, TenantId};
 use futures_util::{SinkExt, StreamExt};
 use janus_server::{JanusServer, Options};
 use serde_json::{Value, json};
 use server::Server;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, http::HeaderValue};
 use tokio_util::sync::CancellationToken;
@@ -105,6 +107,18 @@ impl Bed {
             async move { bridge::run(&sections, stop).await }
         });
         Bridge { stop, task }
+    }
+
+    /// Waits until every wish is settled.
+    async fn answered(&self) {
+        let vhost = self.url.rsplit('/').next().unwrap();
+        let waiting = || self.rabbit.ctl(&["list_queues", "-p", vhost, "name", "messages"]);
+        soon(async {
+            while !waiting().contains("lectern.want\t0") {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
     }
 
     async fn hears(&self, room: &str) -> Consumer {
@@ -269,5 +283,65 @@ async fn a_bridge_that_starts_anew_finds_running_rooms_and_asks_only_for_what_is
     expect(&mut recorded, ["participant.joined"]).await;
     late.leave().await;
     expect(&mut recorded, ["participant.left"]).await;
+    bridge.stop().await;
+}
+
+/// The wish of a person, as `lectern record start` sends it.
+fn wanted(id: &str, room: &str, instance: &str) -> Event {
+    let meta = Meta {
+        id: id.into(),
+        platform: Platform::Janus,
+        instance: instance.into(),
+        tenant: TenantId::new("uni").unwrap(),
+        room: RoomId::new(room).unwrap(),
+        session: SessionId::new(id).unwrap(),
+        time: OffsetDateTime::now_utc().format(&Rfc3339).unwrap(),
+    };
+    Event { meta, body: Body::RecordingWanted(RecordingWanted { policy: None, requested_by: "operator".into() }) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_is_recorded_when_somebody_asks_though_it_was_asked_for_before_it_opened() {
+    let bed = Bed::lay().await;
+    let mut room = bed.hears("77").await;
+    // No bridge runs yet: the wish waits for it, and then for its room.
+    bed.broker.publish(&wanted("early", "77", "hall")).await.unwrap();
+    expect(&mut room, ["recording.wanted"]).await;
+    let bridge = bed.bridge(120);
+    bed.janus.create_room(77, json!({ "description": "Kollokvium" })).await;
+    let _kari = Guest::join(&bed.janus, 77, "Kari").await;
+    let told = expect(&mut room, ["room.started", "participant.joined", "recording.requested"]).await;
+    let Body::RecordingRequested(wish) = &told[2].body else { panic!("{:?}", told[2]) };
+    assert_eq!((wish.policy.as_str(), wish.requested_by.as_str(), wish.retention_days), ("asked-for", "operator", 30));
+    assert_eq!(told[2].meta.session, told[0].meta.session);
+
+    bed.broker.publish(&wanted("again", "77", "hall")).await.unwrap();
+    let [_, again] = expect(&mut room, ["recording.wanted", "recording.requested"]).await;
+    assert_eq!((&again.meta.id, &again.meta.session), (&told[2].meta.id, &told[2].meta.session), "the same request");
+    bed.answered().await;
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_that_no_rule_grants_is_settled_and_one_in_anothers_name_is_parked() {
+    let bed = Bed::lay().await;
+    let mut room = bed.hears("6").await;
+    let bridge = bed.bridge(120);
+    bed.janus.create_room(6, json!({ "description": "Kaffe" })).await;
+    let _guest = Guest::join(&bed.janus, 6, "Kari").await;
+    expect(&mut room, ["room.started", "participant.joined"]).await;
+    bed.broker.publish(&wanted("refused", "6", "hall")).await.unwrap();
+    let mut foreign = wanted("foreign", "77", "hall");
+    foreign.meta.tenant = TenantId::new("other").unwrap();
+    bed.broker.publish(&foreign).await.unwrap();
+    soon(async {
+        while bed.broker.parked_count().await.unwrap() != 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let _second = Guest::join(&bed.janus, 6, "Ola").await;
+    expect(&mut room, ["recording.wanted", "participant.joined"]).await;
+    bed.answered().await;
     bridge.stop().await;
 }
