@@ -1,6 +1,8 @@
 //! `lectern check-config`: what is missing or out of reach, each with what to do. Tries everything, stops at nothing.
 
 use std::fmt::Display;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -102,6 +104,14 @@ fn keys(found: &mut Findings, sections: &Sections) {
             found.note("[seal] pipeline_identity_file", identity);
         }
     }
+    let secrets =
+        [("pipeline_identity_file", &seal.pipeline_identity_file), ("signing_key_file", &seal.signing_key_file)];
+    for (name, file) in secrets {
+        // That it is missing is said where it is read.
+        if let Some(file) = file.as_deref().filter(|file| file.exists()) {
+            found.note(format_args!("[seal] {name} is private"), private(file));
+        }
+    }
     let signing = seal.signing_key_file.as_deref().map(SigningKey::load);
     let signers = seal.signers_file.as_deref().map(Signers::load);
     if let (Some(Ok(signing)), Some(Ok(signers))) = (&signing, &signers) {
@@ -115,6 +125,13 @@ fn keys(found: &mut Findings, sections: &Sections) {
     if let Some(signers) = signers {
         found.note("[seal] signers_file", signers);
     }
+}
+
+/// A secret that any user of this machine may read is none. A group of the services' own may.
+fn private(file: &Path) -> Result<()> {
+    let mode = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.mode();
+    anyhow::ensure!(mode & 0o007 == 0, "every user may read it; run `chmod 600 {}`", file.display());
+    Ok(())
 }
 
 /// The first service on this machine that opens recordings, if one does.

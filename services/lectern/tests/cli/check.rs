@@ -96,6 +96,10 @@ fn one_recipient_is_refused_and_a_pasted_secret_is_not_repeated() {
     }
 }
 
+fn set_mode(file: &std::path::Path, mode: u32) {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// Each would be found out by a service that does not start, or by a recording that nobody can finish.
 #[test]
 fn a_mistake_is_found_in_the_section_where_it_stands() {
@@ -113,6 +117,8 @@ fn a_mistake_is_found_in_the_section_where_it_stands() {
         ("[seal] pipeline_identity_file",     "recipients",    Box::new(|m| std::fs::write(m.at("keys/pipeline.key"), key("keys/pipeline.key")).unwrap())),
         ("[seal] pipeline_identity_file",     "finalizer",     Box::new(|m| m.edit("pipeline_identity_file", "# pipeline_identity_file"))),
         ("[seal] signers_file knows signing_key_file", "",     Box::new(|m| std::fs::write(m.at("keys/signing.key"), key("keys/signing.key")).unwrap())),
+        ("[seal] signing_key_file is private", "chmod 600",    Box::new(|m| set_mode(&m.at("keys/signing.key"), 0o644))),
+        ("[recorder]",                        "veryfast",      Box::new(|m| m.edit("\"veryfast\"", "\"warp\""))),
         ("[meeting]",                         "[meeting.",     Box::new(|m| { m.edit("[meeting.campus]\nplatform = \"janus\"\nurl", "#"); })),
         ("[bridge]",                          "rule 1",        Box::new(|m| std::fs::write(m.at("policy.toml"), "[[rule]]\n").unwrap())),
         ("[finalizer]",                       "slot",          Box::new(|m| m.edit("[finalizer]", "[finalizer]\nslot = 1"))),
