@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chassis::telemetry::{Filter, Format};
 use clap::{Parser, Subcommand};
-use events::RecordingId;
+use events::{PolicyId, RecordingId, RoomId};
 
 use crate::up::Service;
 
@@ -114,6 +114,20 @@ pub(crate) enum Recordings {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Record {
+    /// Have the run of a room recorded by a rule of the policy with `on_request = true`.
+    ///
+    /// A room that is not open yet is recorded if it opens within 10 minutes. Asking twice makes no second recording,
+    /// and what was stopped is not begun again before the room's next run. What the bridge refuses, it says in its log.
+    Start {
+        #[arg(long)]
+        room: RoomId,
+        /// The server, by its name under [bridge.janus]; needed where there are several.
+        #[arg(long, value_name = "NAME")]
+        instance: Option<String>,
+        /// The rule to record by; without it, the first that fits.
+        #[arg(long, value_name = "RULE")]
+        policy: Option<PolicyId>,
+    },
     /// End a recording that is running; what was recorded is kept.
     Stop { recording: RecordingId },
 }

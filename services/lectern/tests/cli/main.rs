@@ -6,6 +6,7 @@ mod check;
 mod init;
 mod machine;
 mod open;
+mod record;
 mod recordings;
 
 use std::path::Path;
