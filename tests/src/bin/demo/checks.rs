@@ -11,8 +11,11 @@ use crate::story::Told;
 
 /// A browser or an RTP stack that has just joined is subscribed to, and sends a key frame, within this.
 const SETTLES: Duration = Duration::from_secs(3);
-/// Of frames and beats, this share must be there.
-const ENOUGH: f64 = 0.99;
+/// Frames may be too few or too many by this share.
+const FRAMES: f64 = 0.01;
+/// Each person may miss one beat, and this share of the others. A beat lasts a tenth of a second: a test source that a
+/// busy machine holds up drops it before anybody could record it. What a recorder loses is longer than that.
+const BEATS: f64 = 0.03;
 /// A browser's fake devices stall now and then when their machine is busy: nothing a recorder could have recorded.
 const BROWSER: f64 = 0.9;
 /// The test model's published word error rate on short clips, and 10 points.
@@ -30,8 +33,8 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     let frames_expected = (told.ended.duration_since(told.started)?.as_secs_f64() * 30.0) as usize;
     let frames_found = film.frames.len();
     expect(
-        "no frame is missing",
-        enough(frames_found, frames_expected),
+        "all frames are there, each once",
+        close(frames_found, frames_expected),
         format!("{frames_found} of {frames_expected} decode"),
     );
     let times: Vec<_> = film.frames.iter().map(|f| f.at).collect();
@@ -63,16 +66,17 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     expect("everyone is in the picture", seen == told.presences.len(), format!("{seen} of {}", told.presences.len()));
     let beat = |what: &dyn Fn((usize, usize)) -> usize| {
         let holds = each.iter().all(|(p, count, found)| {
-            let share = if p.in_step { ENOUGH } else { BROWSER };
-            what(*found) as f64 >= *count as f64 * share
+            let least =
+                if p.in_step { count.saturating_sub(1) as f64 * (1.0 - BEATS) } else { *count as f64 * BROWSER };
+            what(*found) as f64 >= least
         });
         let told: Vec<_> = each.iter().map(|(_, count, found)| format!("{} of {count}", what(*found))).collect();
         (holds && wanted > 0, told.join(", "))
     };
     let (holds, detail) = beat(&|found| found.0);
-    expect("every flash is seen", holds, detail);
+    expect("flashes are seen", holds, detail);
     let (holds, detail) = beat(&|found| found.1);
-    expect("every beep is heard", holds, detail);
+    expect("beeps are heard", holds, detail);
     let skew = percentile(skews, 0.95).context("no flash has a beep beside it")?;
     expect("sound and picture are in step", skew <= 80.0, format!("{skew:.0} ms apart (95th percentile)"));
 
@@ -102,17 +106,18 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     let ours_text = ours.to_string_lossy();
     let opened = stage.lectern.run(&["recordings", "open", &recording, "--out", &ours_text])?;
     let same = opened.status.success() && std::fs::read(&ours)? == film_bytes;
-    expect("`lectern recordings open` does too", same, opened.err.trim().to_owned());
+    let detail = if same { "identical" } else { opened.err.trim() };
+    expect("`lectern recordings open` does too", same, detail.to_owned());
 
     let verified = archive.verify(&stage.lectern.key("allowed_signers"));
     let manifest_verified = verified.is_ok();
     let detail = verified.map_or_else(|e| format!("{e:#}"), |n| format!("{n} objects, by ssh-keygen and sha256sum"));
     expect("the manifest proves every object", manifest_verified, detail);
-    let sound_says = stage.lectern.run(&["recordings", "verify", &recording])?;
+    let says = stage.lectern.run(&["recordings", "verify", &recording])?;
     expect(
         "`lectern recordings verify` agrees",
-        sound_says.status.success(),
-        sound_says.out.lines().next().unwrap_or_default().into(),
+        says.status.success(),
+        says.out.lines().next().unwrap_or_default().into(),
     );
 
     let (mut hits, scanned) = stage.scan()?;
@@ -151,8 +156,8 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     })
 }
 
-fn enough(found: usize, expected: usize) -> bool {
-    expected > 0 && found as f64 >= expected as f64 * ENOUGH
+fn close(found: usize, expected: usize) -> bool {
+    expected > 0 && found.abs_diff(expected) as f64 <= expected as f64 * FRAMES
 }
 
 /// The text of all cues of a transcript.

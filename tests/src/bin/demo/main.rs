@@ -4,11 +4,15 @@ mod checks;
 mod report;
 mod story;
 
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use serde_json::json;
+use tokio::task::JoinSet;
 
 /// A lecture on this machine: recorded, streamed, sealed, transcribed, opened again.
 #[derive(Debug, Parser)]
@@ -34,7 +38,7 @@ fn main() -> ExitCode {
     match demo(&Args::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("demo: {error:#}");
+            eprintln!("demo: {error:#}{}", report::busy().unwrap_or_default());
             ExitCode::FAILURE
         }
     }
@@ -44,6 +48,13 @@ fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let stop = chassis::shutdown::token()?;
+        // Beside the meeting, which may be decoding when the signal comes; ends with this block.
+        let mut says = JoinSet::new();
+        let stopping = stop.clone();
+        says.spawn(async move {
+            stopping.cancelled().await;
+            eprintln!("stopping RabbitMQ, Janus, Chromium and Lectern; this takes some seconds");
+        });
         tokio::select! {
             passed = run(args) => passed,
             // What was started is dropped with the other branch, and stops.
@@ -54,14 +65,24 @@ fn demo(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let work = args.work.clone().unwrap_or_else(|| e2e::root().join("work/demo"));
-    fresh(&work)?;
-    let (stage, told) = story::tell(&work, args.seconds).await?;
-    let report = checks::check(&stage, &told).await?;
-    print!("{report}");
-    println!("To open the recording yourself:\n  {}\n  {}", told.commands[0], told.commands[1]);
+    let work = fresh(&work)?;
+    let done = async {
+        let (stage, told) = story::tell(&work, args.seconds).await?;
+        let report = checks::check(&stage, &told).await?;
+        anyhow::Ok((stage, told, report))
+    };
+    let done = done.await;
     if let Some(file) = &args.report {
-        std::fs::write(file, serde_json::to_vec_pretty(&report)?).with_context(|| format!("write {file:?}"))?;
+        let text = match &done {
+            Ok((.., report)) => serde_json::to_vec_pretty(report),
+            Err(error) => serde_json::to_vec_pretty(&json!({ "passed": false, "error": format!("{error:#}") })),
+        };
+        fs::write(file, text?).with_context(|| format!("write {file:?}"))?;
     }
+    let (stage, told, report) = done?;
+    print!("{report}");
+    println!("To open the recording yourself:\n  {}\n  {}\n", told.commands[0], told.commands[1]);
+    println!("{}", report.verdict());
     if args.keep {
         println!("Still running; Ctrl-C ends it.\n  recordings  {}", stage.lectern.portal()?.entrance());
         std::future::pending::<()>().await;
@@ -69,18 +90,23 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// An empty folder, made so only if an earlier demo left what is in it.
-fn fresh(work: &std::path::Path) -> anyhow::Result<()> {
+/// The absolute path of an empty folder, made so only if an earlier demo left what is in it.
+fn fresh(work: &Path) -> anyhow::Result<PathBuf> {
     let ours = work.join(MARK).exists();
-    let empty = std::fs::read_dir(work).map_or(true, |mut entries| entries.next().is_none());
+    let empty = fs::read_dir(work).map_or(true, |mut entries| entries.next().is_none());
     ensure!(
         ours || empty,
         "{} holds something else than an earlier demo; give another folder with --work",
         work.display()
     );
     if ours {
-        std::fs::remove_dir_all(work).with_context(|| format!("empty {}", work.display()))?;
+        fs::remove_dir_all(work).with_context(|| format!("empty {}", work.display()))?;
     }
-    std::fs::create_dir_all(work)?;
-    Ok(std::fs::write(work.join(MARK), "")?)
+    fs::create_dir_all(work).with_context(|| format!("make {}", work.display()))?;
+    fs::write(work.join(MARK), "")?;
+    // `opened` gets the film and its key in the clear; `samples/demo` points HOME and TMPDIR to the other two.
+    for name in ["opened", "home", "tmp"] {
+        DirBuilder::new().mode(0o700).create(work.join(name))?;
+    }
+    Ok(work.canonicalize()?)
 }

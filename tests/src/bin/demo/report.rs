@@ -1,6 +1,6 @@
 //! What the demo found, as a table for people and as JSON for machines.
 
-use std::fmt;
+use std::{fmt, fs, thread};
 
 use serde::Serialize;
 
@@ -50,4 +50,24 @@ impl fmt::Display for Report {
             self.worker_rss_mb, self.media_rss_mb, self.cpu_s_per_media_s
         )
     }
+}
+
+impl Report {
+    /// The last line: whether all went well, and whether a failure says more about this moment than about Lectern.
+    pub(crate) fn verdict(&self) -> String {
+        let failed = self.checks.iter().filter(|check| !check.passed).count();
+        match failed {
+            0 => "passed".into(),
+            1 => format!("1 check failed{}", busy().unwrap_or_default()),
+            _ => format!("{failed} checks failed{}", busy().unwrap_or_default()),
+        }
+    }
+}
+
+/// Words about a machine that had more to do in the last minute than it has cores for.
+pub(crate) fn busy() -> Option<String> {
+    let load: f64 = fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()?;
+    let cores = thread::available_parallelism().ok()?.get();
+    let words = format!("; the machine was busy (load {load:.1} on {cores} cores): try again when it is quiet");
+    (load > cores as f64).then_some(words)
 }

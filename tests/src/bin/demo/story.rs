@@ -58,8 +58,10 @@ pub(crate) async fn tell(work: &Path, seconds: u64) -> anyhow::Result<(Stage, To
     let meter = Meter::of(stage.lectern.pid().context("lectern is up")?);
     let sentences = lecture(&stage.inputs().join("speech"))?;
 
-    say(t, "opening a room that the policy wants recorded and shown live");
-    let meeting = stage.meeting(&Plan::titled(&format!("{TITLE}: the archive"))).await?;
+    let title = format!("{TITLE}: the archive");
+    say(t, &format!("opening the room {title:?}, which the policy wants recorded and shown live"));
+    println!("            (its odd title, the names and the speech are looked for later: they must stand in no file)");
+    let meeting = stage.meeting(&Plan::titled(&title)).await?;
     let [speaker, listener, guest, _] = cast();
     let talking = stage.join(&meeting.room, &speaker, &Media::default()).await?;
     let begun = SystemTime::now();
@@ -68,8 +70,8 @@ pub(crate) async fn tell(work: &Path, seconds: u64) -> anyhow::Result<(Stage, To
     let end = Instant::now() + Duration::from_secs(seconds);
     say(t, &format!("recording {recording} has started; the meeting lasts {seconds} s from now"));
     let watch = stage.lectern.watch_page(recording);
-    println!("            watch    {watch}");
-    println!("            archive  {}", stage.lectern.portal()?.entrance());
+    println!("            watch       {watch}");
+    println!("            recordings  {}", stage.lectern.portal()?.entrance());
 
     let lecture = async {
         // A lecturer waits for the sign before the first word.
