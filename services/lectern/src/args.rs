@@ -119,6 +119,7 @@ pub(crate) enum Record {
     /// A room that is not open yet is recorded if it opens within 10 minutes. Asking twice makes no second recording,
     /// and what was stopped is not begun again before the room's next run. What the bridge refuses, it says in its log.
     Start {
+        /// The room's id at its server.
         #[arg(long)]
         room: RoomId,
         /// The server, by its name under [bridge.janus]; needed where there are several.

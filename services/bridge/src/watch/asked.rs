@@ -42,10 +42,10 @@ impl Watch {
         }
     }
 
-    /// Gives up on rooms that did not open in time.
+    /// Gives up on rooms that did not open in time, and on what was asked while no bridge ran.
     pub(super) async fn forgo(&mut self, now: OffsetDateTime) {
         for wish in self.wishes.take(|wish| wish.is_overdue(now)) {
-            warn!(room = %wish.room, "a recording was asked for, and nobody came into the room for ten minutes; ask again");
+            warn!(room = %wish.room, "a recording was asked for ten minutes ago and could not begin since; ask again when the room is open");
             settle(wish).await;
         }
     }
