@@ -66,9 +66,7 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     expect("everyone is in the picture", seen == told.presences.len(), format!("{seen} of {}", told.presences.len()));
     let beat = |what: &dyn Fn((usize, usize)) -> usize| {
         let holds = each.iter().all(|(p, count, found)| {
-            let least =
-                if p.in_step { count.saturating_sub(1) as f64 * (1.0 - BEATS) } else { *count as f64 * BROWSER };
-            what(*found) as f64 >= least
+            if p.in_step { heard(what(*found), *count) } else { what(*found) as f64 >= *count as f64 * BROWSER }
         });
         let told: Vec<_> = each.iter().map(|(_, count, found)| format!("{} of {count}", what(*found))).collect();
         (holds && wanted > 0, told.join(", "))
@@ -156,6 +154,10 @@ pub(crate) async fn check(stage: &Stage, told: &Told) -> anyhow::Result<Report> 
     })
 }
 
+fn heard(found: usize, expected: usize) -> bool {
+    found as f64 >= expected.saturating_sub(1) as f64 * (1.0 - BEATS)
+}
+
 fn close(found: usize, expected: usize) -> bool {
     expected > 0 && found.abs_diff(expected) as f64 <= expected as f64 * FRAMES
 }
@@ -175,4 +177,25 @@ fn segments(media: &std::path::Path) -> anyhow::Result<usize> {
         count += entries.filter(|e| e.file_name().to_string_lossy().ends_with(".m4s.age")).count();
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_beat_may_be_missed_and_in_a_long_meeting_3_percent_more() {
+        for (expected, least) in [(1, 0), (20, 19), (25, 24), (34, 33), (35, 33), (3600, 3492)] {
+            assert!(heard(least, expected), "{least} of {expected}");
+            assert!(least == 0 || !heard(least - 1, expected), "{} of {expected}", least - 1);
+        }
+    }
+
+    #[test]
+    fn frames_may_be_neither_too_few_nor_too_many() {
+        for (found, fits) in [(890, false), (891, true), (900, true), (909, true), (910, false), (0, false)] {
+            assert_eq!(close(found, 900), fits, "{found}");
+        }
+        assert!(!close(0, 0), "a film of nothing");
+    }
 }
