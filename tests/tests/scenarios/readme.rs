@@ -42,6 +42,13 @@ fn installable(path: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether this machine has every package that `samples/install` installs.
+fn prepared() -> anyhow::Result<()> {
+    let asked = Command::new(e2e::root().join("samples/install")).arg("--no-install").output()?;
+    ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    Ok(())
+}
+
 #[test]
 fn the_commands_under_run_it_run_it() {
     on_stage(async |stage| {
@@ -54,7 +61,8 @@ fn the_commands_under_run_it_run_it() {
             let args = words[1..].iter().map(|word| word.replace("/srv/lectern", &home.to_string_lossy()));
             let lectern = || anyhow::Ok(Program::new(sibling("lectern")?).folder(folder.path()).args(args));
             match words.as_slice() {
-                ["cargo", "install", "--path", path] => installable(path)?,
+                ["./samples/install"] => prepared()?,
+                ["cargo", "install", "--locked", "--path", path] => installable(path)?,
                 ["lectern", "init", _] => {
                     let status = Process::start(lectern()?, &log)?.wait(SOON)?;
                     ensure!(status.success(), "{}", fs::read_to_string(&log)?);
@@ -87,7 +95,7 @@ fn the_commands_under_run_it_run_it() {
             }
             done.push(words.last().copied().unwrap_or_default().to_owned());
         }
-        ensure!(done.len() == 4 && done.contains(&"up".into()), "{done:?}");
+        ensure!(done.len() == 5 && done.contains(&"up".into()), "{done:?}");
         Ok(())
     });
 }
