@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chassis::Sections;
 use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
@@ -23,6 +23,9 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+/// This very program, even when an upgrade has put another file in its place.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// `[up]` in the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -89,7 +92,6 @@ impl Service {
 /// How the services are started.
 #[derive(Debug, Clone)]
 struct Launch {
-    program: PathBuf,
     config: PathBuf,
     log: Logging,
     grace: Duration,
@@ -111,16 +113,11 @@ struct Listening {
 /// Runs until `stop`.
 ///
 /// # Errors
-/// When the configuration is wrong, with what to do, or this program cannot start itself.
+/// When the configuration is wrong, with what to do.
 pub(crate) async fn up(sections: &Sections, config: &Path, log: Logging, stop: CancellationToken) -> Result<()> {
     let up: Config = sections.section("up")?;
     judge(sections, &up.services)?;
-    let launch = Launch {
-        program: std::env::current_exe().context("cannot find this program's own file")?,
-        config: config.to_owned(),
-        log,
-        grace: Duration::from_secs(up.grace_seconds),
-    };
+    let launch = Launch { config: config.to_owned(), log, grace: Duration::from_secs(up.grace_seconds) };
     let mut services = up.services.clone();
     services.retain(|service| *service != Service::S3 || up.s3.is_some());
     services.sort_by_key(|service| std::cmp::Reverse(service.wave()));
@@ -214,8 +211,10 @@ async fn keep(service: Service, launch: Launch, stop: CancellationToken) {
 }
 
 fn start(service: Service, launch: &Launch) -> std::io::Result<Child> {
-    let mut command = Command::new(&launch.program);
+    let mut command = Command::new(OURSELVES);
     command
+        // What process lists show.
+        .arg0("lectern")
         .args(["service", service.name(), "--supervised", "--log", &launch.log.filter, "--config"])
         .arg(&launch.config);
     if launch.log.json {

@@ -50,6 +50,8 @@ pub(crate) struct MediaProgram(pub(crate) PathBuf);
 impl Launch for MediaProgram {
     fn launch(&self) -> std::io::Result<Launched> {
         let mut child = Program::new(&self.0)
+            // What process lists show.
+            .arg0("lectern")
             .arg("media")
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| passed_on(name)))

@@ -5,10 +5,10 @@
 //! The worker therefore consumes only while a slot is free, with as much prefetch as there are free slots, and ends that
 //! consumer when it has taken one.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context;
 use broker::{Broker, Consumer, Delivery, Work};
 use chassis::Sections;
 use events::{Body, Gate, Verdict};
@@ -29,6 +29,9 @@ use crate::telemetry;
 
 /// Between two tries of what the start waits for: with `lectern up`, the store comes up beside us.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// This very program, even when an upgrade has put another file in its place.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// Everything that recordings share.
 pub(crate) struct Shop {
@@ -59,7 +62,7 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     };
     let program = match &config.recorder.media_program {
         Some(path) => path.clone(),
-        None => std::env::current_exe().context("cannot find this program's own file; set recorder.media_program")?,
+        None => PathBuf::from(OURSELVES),
     };
     let desk = Desk {
         tenant: config.tenant.clone(),
