@@ -1,7 +1,7 @@
 //! Logging to standard error. Facts are fields; names of people and secrets are never among them.
 //!
 //! # Design
-//! A filter that is misspelt is refused, and none but `off` silences warnings of everything: `tracing`'s own syntax
+//! A filter that is misspelt is refused, and none but `error` and `off` silences warnings: `tracing`'s own syntax
 //! takes `inof` for a target, and a service that logs nothing for a typing mistake is found out when it is too late.
 
 use std::fmt;

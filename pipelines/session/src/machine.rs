@@ -234,7 +234,7 @@ impl Session {
                 if until <= now {
                     self.end(match why {
                         Ending::HandedOver | Ending::Superseded => why.into(),
-                        // What did get stored is worth a file; what did not is still in the spool.
+                        // What did get stored is worth a file, though it lacks what did not.
                         Ending::Complete | Ending::Cut(_) => Outcome::Cut(Reason::StoreTimeout),
                     });
                 }

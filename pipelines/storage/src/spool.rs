@@ -161,6 +161,16 @@ impl Spool {
         Ok(receipt)
     }
 
+    /// Forgets what is not to be stored any more. What cannot be removed is told of, and stored by the next start.
+    pub fn discard(&self, item: &Spooled) {
+        let removed = name_of(item).map(|name| fs::remove_file(self.ready().join(name)));
+        if let Ok(Err(error)) = removed
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, key = item.key, "could not be removed from the spool");
+        }
+    }
+
     /// What an earlier process left, whole and in order of key. Reads every file, and sets aside those that are torn,
     /// empty, links or another user's. Blocks: for `spawn_blocking`, before the first `add`.
     ///

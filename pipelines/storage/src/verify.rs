@@ -231,7 +231,8 @@ async fn chain(
     };
 
     // A number far from all others is not of the chain: it is named as extra.
-    let most = published.max(u32::try_from(listed.len()).unwrap_or(u32::MAX)).saturating_add(MISSING);
+    let most = u32::try_from(listed.len()).unwrap_or(u32::MAX).saturating_add(MISSING);
+    let published = published.min(most);
     let newest = listed.into_iter().filter(|generation| *generation <= most).max();
     let newest = newest.max((published > 0).then_some(published)).ok_or(VerifyError::NoManifest)?;
 

@@ -91,7 +91,8 @@ impl Visit {
     /// Who is in `room`; None when there is no such room.
     pub(crate) async fn presence(&mut self, room: &RoomId) -> Result<Option<Presence>, VisitError> {
         let ask = |room: Value| json!({ "request": "listparticipants", "room": room });
-        let number = room.as_str().parse::<u64>().ok();
+        // "007" is another room than 7.
+        let number = room.as_str().parse::<u64>().ok().filter(|number| number.to_string() == room.as_str());
         let answer = match number {
             Some(number) => match self.ask(ask(number.into())).await {
                 Err(VisitError::Refused(INVALID_ELEMENT)) => self.ask(ask(room.as_str().into())).await,
@@ -100,7 +101,8 @@ impl Visit {
             None => self.ask(ask(room.as_str().into())).await,
         };
         let answer = match answer {
-            Err(VisitError::Refused(NO_SUCH_ROOM)) => return Ok(None),
+            // A server whose rooms are numbers has none by a name, whoever may have wished for it.
+            Err(VisitError::Refused(NO_SUCH_ROOM | INVALID_ELEMENT)) => return Ok(None),
             answer => answer?,
         };
         let mut presence = Presence::default();

@@ -140,14 +140,20 @@ impl Watch {
         if all {
             wanted.extend(self.rooms.running().cloned());
         }
-        let mut tidings = Vec::new();
+        let (mut tidings, mut failed) = (Vec::new(), None);
         for room in &wanted {
-            let presence = visit.presence(room).await?;
-            tidings.extend(self.rooms.see(room, presence.as_ref(), OffsetDateTime::now_utc()));
+            match visit.presence(room).await {
+                Ok(presence) => tidings.extend(self.rooms.see(room, presence.as_ref(), OffsetDateTime::now_utc())),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
         }
         visit.end().await;
+        // Of the rooms before the one that failed, too: they are known as they are now.
         self.tell(tidings).await;
-        Ok(titles)
+        failed.map_or(Ok(titles), Err)
     }
 
     async fn decide(&mut self, run: &Undecided, title: Option<&str>) {

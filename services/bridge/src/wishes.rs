@@ -60,9 +60,12 @@ impl<T> Default for Wishes<T> {
 }
 
 impl<T> Wishes<T> {
-    pub fn hold(&mut self, wish: Wish<T>) {
-        self.0.retain(|held| held.id != wish.id);
+    /// Gives back what it replaces: earlier copies of the same message, which are done with.
+    #[must_use]
+    pub fn hold(&mut self, wish: Wish<T>) -> Vec<Wish<T>> {
+        let replaced = self.0.extract_if(.., |held| held.id == wish.id).collect();
         self.0.push(wish);
+        replaced
     }
 
     /// The rooms that are waited for.

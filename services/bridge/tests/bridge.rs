@@ -33,7 +33,7 @@ const POLICY: &str = "
     basis = 'public-task'
     [[rule]]
     id = 'asked-for'
-    room = ['77']
+    room = ['77', 'aula', '01234']
     on_request = true
     language = 'nb'
     retention_days = 30
@@ -319,6 +319,24 @@ async fn a_room_is_recorded_when_somebody_asks_though_it_was_asked_for_before_it
     let [_, again] = expect(&mut room, ["recording.wanted", "recording.requested"]).await;
     assert_eq!((&again.meta.id, &again.meta.session), (&told[2].meta.id, &told[2].meta.session), "the same request");
     bed.answered().await;
+    bridge.stop().await;
+}
+
+/// A server whose rooms are numbers refuses to be asked for a name, and takes "01234" for another room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_for_a_room_that_cannot_be_keeps_no_lecture_from_its_recording() {
+    let bed = Bed::lay().await;
+    let (mut room, mut other) = (bed.hears("1234").await, bed.hears("01234").await);
+    let bridge = bed.bridge(120);
+    for (id, room) in [("odd", "aula"), ("odder", "01234")] {
+        bed.broker.publish(&wanted(id, room, "hall")).await.unwrap();
+    }
+    expect(&mut other, ["recording.wanted"]).await;
+    bed.janus.create_room(1234, json!({ "description": "Forelesning i kjemi" })).await;
+    let _kari = Guest::join(&bed.janus, 1234, "Kari").await;
+    expect(&mut room, ["room.started", "participant.joined", "recording.requested"]).await;
+    let second = tokio::time::timeout(Duration::from_secs(3), other.next()).await;
+    assert!(second.is_err(), "a second run of the same room: {second:?}");
     bridge.stop().await;
 }
 

@@ -39,7 +39,7 @@ fn a_wish_waits_ten_minutes_from_when_it_was_made_whatever_clock_made_it() {
 fn a_wish_presses_while_it_is_new_and_when_its_room_runs() {
     let mut wishes = Wishes::default();
     assert!(!wishes.press(|_| true), "nobody asked");
-    wishes.hold(wish("a", "1", NOW, 0));
+    assert!(wishes.hold(wish("a", "1", NOW, 0)).is_empty());
     assert!(wishes.press(|_| false), "news of the room may have been lost");
     wishes.looked();
     assert!(!wishes.press(|room| room.as_str() == "2"));
@@ -49,9 +49,11 @@ fn a_wish_presses_while_it_is_new_and_when_its_room_runs() {
 #[test]
 fn a_message_that_comes_again_takes_its_own_place_and_is_given_out_once() {
     let mut wishes = Wishes::default();
+    let mut replaced = Vec::new();
     for (id, room, carrier) in [("a", "1", 1), ("b", "2", 2), ("c", "1", 3), ("a", "1", 4)] {
-        wishes.hold(wish(id, room, NOW, carrier));
+        replaced.extend(wishes.hold(wish(id, room, NOW, carrier)).into_iter().map(|wish| wish.carrier));
     }
+    assert_eq!(replaced, [1], "what is dropped unsettled comes again at once");
     let given: Vec<_> = wishes.take(|wish| wish.room.as_str() == "1").into_iter().map(|wish| wish.carrier).collect();
     assert_eq!(given, [3, 4]);
     assert_eq!(wishes.rooms().map(RoomId::as_str).collect::<Vec<_>>(), ["2"]);

@@ -48,6 +48,9 @@ pub enum FinalizeError {
     Changed { key: String },
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// Nothing can be read, and could be when the keys are back. The recording waits for that.
+    #[error("its keys are missing or altered; restore the keys bucket from a backup, and it is finished by itself")]
+    Locked,
     #[error("could not write the final file")]
     Write(#[source] std::io::Error),
     #[error("the record may not become {phase:?}: {source}")]
@@ -68,7 +71,7 @@ impl FinalizeError {
             Self::Write(why) => {
                 why.get_ref().and_then(|why| why.downcast_ref::<StoreError>()).is_some_and(StoreError::is_passing)
             }
-            Self::Layout(_) | Self::Refused { .. } => false,
+            Self::Layout(_) | Self::Refused { .. } | Self::Locked => false,
         }
     }
 }
@@ -198,6 +201,9 @@ impl Finalizer {
         etag: &str,
         gathered: &Gathered,
     ) -> Result<Outcome, FinalizeError> {
+        if gathered.locked {
+            return Err(FinalizeError::Locked);
+        }
         let empty = gathered.segments.is_empty() && gathered.lost.is_empty() && gathered.doubts.is_empty();
         let (phase, reason) = if empty { (Phase::Empty, "empty") } else { (Phase::Failed, "unreadable") };
         let refused = |source| FinalizeError::Refused { phase, source };

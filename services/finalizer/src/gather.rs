@@ -70,6 +70,8 @@ pub(crate) struct Gathered {
     pub(crate) lost: Vec<Lost>,
     /// Whole epochs that say less than they should: number and why.
     pub(crate) doubts: Vec<(u32, String)>,
+    /// There are segments whose key is missing or altered.
+    pub(crate) locked: bool,
     /// What the manifest vouches for.
     pub(crate) objects: Vec<Object>,
 }
@@ -232,6 +234,7 @@ impl Reading<'_> {
     async fn without_key(&mut self, why: &str) -> Result<(), FinalizeError> {
         let entries = self.salvage().await?;
         if !entries.is_empty() {
+            self.into.locked = true;
             let why = format!("{why}, so its {} segments cannot be read; restore the key", entries.len());
             self.into.doubts.push((self.number, why));
         }

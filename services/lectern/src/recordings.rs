@@ -178,7 +178,7 @@ async fn judge(store: &Store, path: &RecordingPath, signers: &Signers) -> Result
             lost(path.manifest(1), what)
         }
         // Such as a manifest too long to be one.
-        Err(VerifyError::Store(why)) if !why.is_passing() => lost(path.prefix(), why.to_string()),
+        Err(VerifyError::Store(why @ StoreError::TooLong { .. })) => lost(path.prefix(), why.to_string()),
         Err(other) => Err(other).with_context(|| format!("cannot verify {}", path.recording)),
     }
 }

@@ -250,6 +250,12 @@ impl Keeper {
                 }
                 Err(Failed { why, left }) if left.is_empty() || matches!(why, StoreError::Spoilt { .. }) => {
                     error!(error = &why as &dyn std::error::Error, ?object, "lost on its way to the store");
+                    // What was sealed together with it is sealed anew, and must not be stored over that one day.
+                    for lot in left {
+                        if let Lot::Disk(spooled) = lot {
+                            self.place.spool.discard(&spooled);
+                        }
+                    }
                     let settled = self.lost(&object);
                     return Some((object, settled));
                 }

@@ -18,7 +18,11 @@ impl Watch {
         let event = delivery.event.clone();
         let Some(wish) = Wish::read(&event, delivery, OffsetDateTime::now_utc()) else { return };
         match self.policy.may_ask(&self.server.instance, &wish.room, wish.policy.as_ref()) {
-            Ok(()) => self.wishes.hold(wish),
+            Ok(()) => {
+                for copy in self.wishes.hold(wish) {
+                    settle(copy).await;
+                }
+            }
             Err(refusal) => {
                 warn!(room = %wish.room, %refusal, "a recording was asked for and is refused");
                 settle(wish).await;

@@ -1,7 +1,7 @@
 //! Things in the store that are not what they were: each is named, none stops the recording.
 
 use claim::Phase;
-use finalizer::Outcome;
+use finalizer::{FinalizeError, Outcome};
 use media::Rendition;
 use storage::{Bucket, Writer};
 
@@ -110,6 +110,21 @@ async fn an_epoch_whose_key_is_gone_or_altered_is_unreadable_and_said_to_be() {
         assert!(manifest.gaps.iter().any(|gap| gap.why.starts_with(&told)), "{:?}", manifest.gaps);
         assert_eq!(pictures(&studio.open_final().await).len(), 96);
     }
+}
+
+/// FAILED would be final, and a key may come back from a backup.
+#[tokio::test]
+async fn a_recording_without_any_key_waits_for_its_keys() {
+    let studio = Studio::open().await;
+    studio.record(1, &Film::shoot(0, 96, Style::Live), Vec::new()).await;
+    studio.end(1).await;
+    let (store, key) = (studio.store(), studio.path.key(&Writer::Epoch(1)));
+    let (sealed, _) = store.get(Bucket::Keys, &key, 1 << 16).await.unwrap();
+    store.delete(Bucket::Keys, &key).await.unwrap();
+    assert!(matches!(studio.finalizer.finalize(&studio.path).await, Err(FinalizeError::Locked)));
+    assert_eq!(studio.state().await.phase, Phase::Ended);
+    store.put(Bucket::Keys, &key, sealed, storage::Condition::None).await.unwrap();
+    assert!(matches!(studio.finalize().await, Outcome::Ready { complete: true, .. }));
 }
 
 #[tokio::test]

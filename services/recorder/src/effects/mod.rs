@@ -195,6 +195,11 @@ impl Effects {
             Outcome::Superseded => false,
             Outcome::Complete | Outcome::Cut(_) | Outcome::Empty(_) | Outcome::Failed(..) => true,
         };
+        if over && self.keeper.captured() && !self.keeper.whole() {
+            error!(
+                "ended with something not stored; what is in the spool is uploaded by the next start of this worker"
+            );
+        }
         self.end_media();
         let Self { clerk, origin, live, mut ending, .. } = self;
         let pushed = async {
