@@ -121,6 +121,18 @@ impl Bed {
         .await;
     }
 
+    /// Waits until the bridge has taken in `count` wishes and answered none.
+    async fn held(&self, count: u32) {
+        let vhost = self.url.rsplit('/').next().unwrap();
+        let held = || self.rabbit.ctl(&["list_queues", "-p", vhost, "name", "messages_unacknowledged"]);
+        soon(async {
+            while !held().contains(&format!("lectern.want\t{count}")) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+    }
+
     async fn hears(&self, room: &str) -> Consumer {
         let tenant = TenantId::new("uni").unwrap();
         self.broker.room(&tenant, &RoomId::new(room).unwrap()).await.unwrap()
@@ -332,6 +344,7 @@ async fn a_wish_for_a_room_that_cannot_be_keeps_no_lecture_from_its_recording() 
         bed.broker.publish(&wanted(id, room, "hall")).await.unwrap();
     }
     expect(&mut other, ["recording.wanted"]).await;
+    bed.held(2).await;
     bed.janus.create_room(1234, json!({ "description": "Forelesning i kjemi" })).await;
     let _kari = Guest::join(&bed.janus, 1234, "Kari").await;
     expect(&mut room, ["room.started", "participant.joined", "recording.requested"]).await;
