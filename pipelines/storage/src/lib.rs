@@ -24,6 +24,7 @@ pub mod recordings;
 pub mod seal;
 pub mod spool;
 pub mod store;
+pub mod tries;
 pub mod verify;
 
 pub use journal::{Description, Journal};

@@ -9,13 +9,13 @@ use storage::journal::Gap;
 use storage::manifest::{FORMAT, Manifest, Object, PublishError, SignError, SigningKey, publish, published};
 use storage::recordings;
 use storage::seal::SealError;
+use storage::tries::{self, Kind};
 use storage::{Identity, Recipients, RecordingPath, Store, StoreError};
 
 use crate::gaps::{self, Holes, Line};
 use crate::gather::{Gathered, gather};
 use crate::movie::{LayoutError, Movie, rescale};
 use crate::track::{Lane, Track, Unit};
-use crate::tries;
 use crate::write::{Film, write};
 
 /// A call that is under way arrives, and is answered, well within this.
@@ -131,7 +131,7 @@ impl Finalizer {
         }
         let movie = Movie::lay_out(&mut tracks, zero(&gathered))?;
 
-        let attempt = tries::next(&self.store, path).await?;
+        let attempt = tries::next(&self.store, path, Kind::Film).await?;
         let mine = write(self, path, attempt, &Film { gathered: &gathered, tracks: &tracks, movie: &movie }).await?;
         let gaps = missing(&gathered, &tracks, &movie);
         let manifest = self.manifest(&record, generation, &gathered, &mine, gaps, movie.lasts);
@@ -175,7 +175,7 @@ impl Finalizer {
             }
             Err(other) => return Err(other.into()),
         }
-        tries::sweep(&self.store, path, manifest).await;
+        tries::sweep(&self.store, path, Kind::Film, manifest).await;
         tracing::info!(
             recording = %path.recording, generation = manifest.generation, complete = manifest.complete,
             gaps = manifest.gaps.len(), "recording ready"
@@ -189,7 +189,7 @@ impl Finalizer {
         let generation = record.generation.unwrap_or(0);
         let found = published(&self.store, path, generation, &self.signing.signers()).await?;
         let standing = found.ok_or_else(|| StoreError::Missing { key: path.manifest(generation) })?.manifest;
-        tries::sweep(&self.store, path, &standing).await;
+        tries::sweep(&self.store, path, Kind::Film, &standing).await;
         Ok(outcome(&standing, false))
     }
 

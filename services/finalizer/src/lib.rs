@@ -23,7 +23,6 @@ mod movie;
 mod silence;
 mod timeline;
 mod track;
-mod tries;
 mod work;
 mod write;
 

@@ -51,8 +51,7 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let config: Config = sections.section("finalizer")?;
     let finalizer = Arc::new(Finalizer::open(sections).await?);
     finalizer.store.check().await.context("the store cannot carry recordings")?;
-    let mut broker: broker::Config = sections.section("broker")?;
-    broker.password_file = broker.password_file.map(|file| sections.beside(&file));
+    let broker: broker::Config = sections.section("broker")?;
     let broker = Broker::connect(&broker, stop.clone()).await?;
     let slots = config.slots.max(1);
     let mut work = broker.work(Work::Finalize, slots).await?;
@@ -142,18 +141,15 @@ impl Finalizer {
     /// # Errors
     /// When a key cannot be read, or the recipients are not at least two.
     pub async fn open(sections: &Sections) -> anyhow::Result<Self> {
-        let mut store: storage::store::Config = sections.section("store")?;
-        for file in [&mut store.access_key_file, &mut store.secret_key_file].into_iter().flatten() {
-            *file = sections.beside(file);
-        }
+        let store: storage::store::Config = sections.section("store")?;
         let seal: storage::seal::Config = sections.section("seal")?;
         let identity = seal.pipeline_identity_file.context("set seal.pipeline_identity_file: it opens recordings")?;
         let signing = seal.signing_key_file.context("set seal.signing_key_file: it signs manifests")?;
         Ok(Self {
             store: Store::connect(&store).await?,
-            identity: Identity::load(&sections.beside(&identity))?,
+            identity: Identity::load(&identity)?,
             recipients: Recipients::parse(&seal.recipients)?,
-            signing: SigningKey::load(&sections.beside(&signing))?,
+            signing: SigningKey::load(&signing)?,
         })
     }
 }

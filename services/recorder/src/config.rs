@@ -138,7 +138,6 @@ impl Config {
     /// # Errors
     /// When one is wrong, with what to do.
     pub(crate) fn read(sections: &Sections) -> anyhow::Result<Self> {
-        let whole = |path: Option<PathBuf>| path.map(|path| sections.beside(&path));
         let tenant: Tenant = sections.section("tenant")?;
         let mut recorder: Recorder = sections.section("recorder")?;
         anyhow::ensure!(recorder.slots > 0, "[recorder].slots is 0, so nothing would be recorded; give it 1 or more");
@@ -152,27 +151,15 @@ impl Config {
             );
         }
         recorder.work = sections.beside(&recorder.work);
-        recorder.media_program = whole(recorder.media_program.take());
         let seal: storage::seal::Config = sections.section("seal")?;
-        let mut store: storage::store::Config = sections.section("store")?;
-        store.access_key_file = whole(store.access_key_file);
-        store.secret_key_file = whole(store.secret_key_file);
-        let mut broker: broker::Config = sections.section("broker")?;
-        broker.password_file = whole(broker.password_file);
-        let mut servers: BTreeMap<String, Server> = sections.section("meeting")?;
-        for server in servers.values_mut() {
-            let Server::Janus(janus) = server;
-            janus.api_secret_file = whole(janus.api_secret_file.take());
-            janus.pins_file = whole(janus.pins_file.take());
-        }
         Ok(Self {
             tenant: tenant.id,
-            ingest_token: whole(recorder.ingest_token_file.take()).map(|path| word(&path)).transpose()?.map(Token),
+            ingest_token: recorder.ingest_token_file.as_deref().map(word).transpose()?.map(Token),
             recorder,
             recipients: Recipients::parse(&seal.recipients)?,
-            store,
-            broker,
-            servers,
+            store: sections.section("store")?,
+            broker: sections.section("broker")?,
+            servers: sections.section("meeting")?,
         })
     }
 

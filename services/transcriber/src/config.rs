@@ -67,11 +67,7 @@ impl Config {
     /// # Errors
     /// When `[transcriber]` is not what it should be.
     pub fn read(sections: &Sections) -> Result<Self, chassis::ConfigError> {
-        let mut config: Self = sections.section("transcriber")?;
-        for model in config.models.values_mut() {
-            model.path = sections.beside(&model.path);
-        }
-        Ok(config)
+        sections.section("transcriber")
     }
 
     /// The model for `language`: its own, that of its primary subtag, or the default.

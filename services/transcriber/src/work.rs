@@ -27,8 +27,7 @@ const PAUSES: [Duration; 4] =
 /// When the configuration cannot be used, or the broker cannot be reached at all.
 pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result<()> {
     let transcriber = Transcriber::open(sections).await?;
-    let mut broker: broker::Config = sections.section("broker")?;
-    broker.password_file = broker.password_file.map(|file| sections.beside(&file));
+    let broker: broker::Config = sections.section("broker")?;
     let broker = Broker::connect(&broker, stop.clone()).await?;
     let mut work = broker.work(Work::Transcribe, 1).await?;
     let config = transcriber.models.config();
@@ -53,18 +52,15 @@ impl Transcriber {
     /// # Errors
     /// When a key cannot be read, or the recipients are not at least two.
     pub async fn open(sections: &Sections) -> anyhow::Result<Self> {
-        let mut store: storage::store::Config = sections.section("store")?;
-        for file in [&mut store.access_key_file, &mut store.secret_key_file].into_iter().flatten() {
-            *file = sections.beside(file);
-        }
+        let store: storage::store::Config = sections.section("store")?;
         let seal: storage::seal::Config = sections.section("seal")?;
         let identity = seal.pipeline_identity_file.context("set seal.pipeline_identity_file: it opens recordings")?;
         let signing = seal.signing_key_file.context("set seal.signing_key_file: it signs manifests")?;
         Ok(Self {
             store: Store::connect(&store).await?,
-            identity: Identity::load(&sections.beside(&identity))?,
+            identity: Identity::load(&identity)?,
             recipients: Recipients::parse(&seal.recipients)?,
-            signing: Arc::new(SigningKey::load(&sections.beside(&signing))?),
+            signing: Arc::new(SigningKey::load(&signing)?),
             models: Arc::new(Models::new(Config::read(sections)?)),
         })
     }

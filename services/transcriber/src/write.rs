@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use claim::{Phase, Record};
 use media::WallTime;
 use storage::manifest::{Manifest, Object, PublishError, Published, SignError, SigningKey, publish, published};
+use storage::tries::{self, Kind};
 use storage::{Bucket, Identity, OpenKey, Recipients, RecordingPath, SealedReader, Store, StoreError, recordings};
 use tokio_util::sync::CancellationToken;
 use transcript::{Cutter, Settings, Transcript};
@@ -168,7 +169,7 @@ impl Transcriber {
             let record = Record { generation: Some(generation), changed, ..found.record.clone() };
             recordings::swap(&self.store, &found.path, &record, &found.etag).await?;
         }
-        text::sweep(&self.store, &found.path, manifest).await;
+        tries::sweep(&self.store, &found.path, Kind::Text, manifest).await;
         let cues = transcript.cues.iter().filter(|cue| cue.is_shown()).count();
         Ok(Done { generation, model: transcript.model.clone(), cues: u32::try_from(cues).unwrap_or(u32::MAX) })
     }
