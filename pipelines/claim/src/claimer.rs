@@ -18,7 +18,7 @@ enum Way {
     /// Create it, or take it if it is offered.
     Request(Box<Record>),
     /// Take it over, as long as it is still what was seen.
-    Silent { etag: String },
+    Silent { etag: String, epoch: u32 },
 }
 
 /// What comes of an answer.
@@ -46,7 +46,8 @@ impl Claimer {
     pub fn take_over(seen: &Record, etag: String, owner: String, now: WallTime) -> Result<(Self, Ask), Refused> {
         let next = Box::new(seen.take_over(owner.clone(), now)?);
         let ask = Ask::Swap { next: next.clone(), etag: etag.clone() };
-        Ok((Self { owner, way: Way::Silent { etag }, next: Some(next) }, ask))
+        let way = Way::Silent { etag, epoch: seen.epoch };
+        Ok((Self { owner, way, next: Some(next) }, ask))
     }
 
     /// Takes the answer to what was asked last.
@@ -56,7 +57,7 @@ impl Claimer {
             (Answer::Written(etag), Some(next)) => Claimed::Ours(next, etag),
             // Ours, whose answer was lost; or none of ours.
             (Answer::Refused | Answer::Unknown | Answer::Written(_), _) => Claimed::Ask(Ask::Read),
-            (Answer::Found(found, etag), _) if found.owner == self.owner => Claimed::Ours(found, etag),
+            (Answer::Found(found, etag), _) if self.made(&found) => Claimed::Ours(found, etag),
             (Answer::Found(found, etag), _) => self.found(&found, etag, now),
             (Answer::Missing, _) => match &self.way {
                 Way::Request(first) => {
@@ -69,10 +70,16 @@ impl Claimer {
         }
     }
 
+    /// Whether a record is what this attempt has written. A holder that goes on as its own successor had held it before.
+    fn made(&self, found: &Record) -> bool {
+        let before = if let Way::Silent { epoch, .. } = self.way { epoch } else { 0 };
+        found.owner == self.owner && found.epoch > before
+    }
+
     fn found(&mut self, found: &Record, etag: String, now: WallTime) -> Claimed {
         let next = match &self.way {
             Way::Request(_) => found.take(self.owner.clone(), now),
-            Way::Silent { etag: seen } if *seen == etag => found.take_over(self.owner.clone(), now),
+            Way::Silent { etag: seen, .. } if *seen == etag => found.take_over(self.owner.clone(), now),
             // It has moved since: somebody holds it.
             Way::Silent { .. } => Err(Refused::Held),
         };

@@ -22,6 +22,8 @@ pub struct Session {
     pub(crate) inside: bool,
     pub(crate) pipeline: bool,
     pub(crate) released: bool,
+    /// This worker is to end.
+    pub(crate) stopping: bool,
     /// When the next attempt to join is to begin.
     pub(crate) join_at: Option<Instant>,
     /// Live, and since when nobody sends anything.
@@ -46,6 +48,7 @@ impl Session {
             inside: false,
             pipeline: false,
             released: false,
+            stopping: false,
             join_at: None,
             silent_since: None,
             shown: None,
@@ -65,6 +68,7 @@ impl Session {
     /// Tells the session `input`; what it returns is to be done at once and in order. `now` never goes back.
     #[must_use]
     pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Action> {
+        self.stopping |= input == Input::Shutdown;
         match self.state {
             State::Joining { attempt, .. } | State::Lobby { attempt, .. } | State::Starting { attempt, .. } => {
                 self.before(input, attempt, now);
@@ -242,7 +246,11 @@ impl Session {
             Input::Claim(Claim::Superseded) => {
                 self.state = State::Storing { why: Ending::Superseded, until };
             }
-            Input::Room(_) | Input::Meeting(_) | Input::Claim(Claim::Taken) | Input::Pipeline(_) | Input::Shutdown => {}
+            // What is not stored by then lies in the spool, and whoever comes next uploads it.
+            Input::Shutdown => {
+                self.state = State::Storing { why, until: until.min(now + self.spec.limits.drain) };
+            }
+            Input::Room(_) | Input::Meeting(_) | Input::Claim(Claim::Taken) | Input::Pipeline(_) => {}
         }
     }
 }

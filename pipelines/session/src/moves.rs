@@ -183,7 +183,8 @@ impl Session {
                 Ending::HandedOver | Ending::Superseded => why.into(),
             });
         }
-        self.state = State::Storing { why, until: now + self.spec.limits.store };
+        let patience = if self.stopping { self.spec.limits.drain } else { self.spec.limits.store };
+        self.state = State::Storing { why, until: now + patience };
         if self.shelf.is_empty() {
             self.store(Object::Journal);
         }

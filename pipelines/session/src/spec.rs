@@ -40,7 +40,8 @@ pub struct Limits {
     pub hand_over: Duration,
     /// From Drain to Drained; then the pipeline is killed and what was closed is kept.
     pub drain: Duration,
-    /// From the last segment to the journal's receipt; then the spool keeps the rest.
+    /// From the last segment to the journal's receipt; then the spool keeps the rest. For a worker that is told to stop,
+    /// `drain` instead.
     pub store: Duration,
 }
 
@@ -58,7 +59,8 @@ impl Default for Limits {
             longest: Duration::from_secs(12 * 60 * 60),
             // With a pause of at most 15 s between them, longer than a meeting server takes to restart.
             rejoins: 12,
-            hand_over: Duration::from_secs(15),
+            // A successor takes ten seconds; where one has to be started first, a minute. Orchestrators kill after two.
+            hand_over: Duration::from_secs(90),
             drain: Duration::from_secs(20),
             // A night's outage of the store costs no recording.
             store: Duration::from_secs(24 * 60 * 60),

@@ -40,6 +40,12 @@ impl RecordingPath {
         self.at("state.json")
     }
 
+    /// The recording's entry in the index of open ones, see [`crate::recordings`].
+    #[must_use]
+    pub fn open(&self) -> String {
+        format!("open/v1/{}/{:04}/{}", self.tenant, self.year, self.recording)
+    }
+
     #[must_use]
     pub fn init(&self, epoch: u32, rendition: &Rendition) -> String {
         self.at(&format!("live/{epoch:04}/{rendition}/init.mp4.age"))

@@ -1,17 +1,29 @@
 //! The catalogue as the bucket has it: each recording's `state.json`, read whole and changed by compare-and-swap.
 //! Who may change it, and to what, is `claim`'s to say; here stands what no writer may do: grow it without end, make
 //! it another's, or go back an epoch.
+//!
+//! # Design
+//! Stewards look every second at what is being recorded, and a bucket holds years of what is not. So there is an index of
+//! open recordings beside them, `open/v1/{tenant}/{yyyy}/{recording}`: an empty object that is put before the record is,
+//! and taken away by whoever finds the record closed, which it then stays. An entry that stays too long costs a look, and
+//! none goes too early.
+
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use claim::Record;
 use events::{RecordingId, TenantId};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use media::WallTime;
 
 use crate::path::RecordingPath;
 use crate::store::{Bucket, Condition, Store, StoreError};
 
 /// A record has one kilobyte.
 const LONGEST: u64 = 64 << 10;
+
+/// An entry of the index whose record is not there belongs to a claim under way, for at most so long.
+const CLAIMING: Duration = Duration::from_secs(3600);
 
 /// Records read at once.
 const AT_ONCE: usize = 16;
@@ -36,6 +48,36 @@ pub async fn list(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<Found>
             }
             Err(other) => Err(other),
         }
+    });
+    reading.buffered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await
+}
+
+/// The tenant's recordings that somebody is at work on, or should be.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn open(store: &Store, tenant: &TenantId) -> Result<Vec<Found>, StoreError> {
+    let entries = store.list(Bucket::Media, &format!("open/v1/{tenant}/")).await?;
+    let now = WallTime::from_system(SystemTime::now());
+    let reading = stream::iter(entries).map(|entry| async move {
+        let Some(path) = entry.key.strip_prefix("open/").and_then(|key| RecordingPath::of_key(&format!("{key}/")))
+        else {
+            return Ok(None);
+        };
+        let closed = match state(store, &path).await {
+            Ok((record, etag)) if record.phase.open() => return Ok(Some((path, record, etag))),
+            Ok(_) => true,
+            Err(StoreError::Missing { .. }) => now.since(entry.modified) > CLAIMING,
+            Err(StoreError::BadRecord { key, why }) => {
+                tracing::warn!(key, why, "a recording's record cannot be read; it is left as it is");
+                false
+            }
+            Err(other) => return Err(other),
+        };
+        if closed {
+            store.delete(Bucket::Media, &entry.key).await?;
+        }
+        Ok(None)
     });
     reading.buffered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await
 }
@@ -127,6 +169,7 @@ pub async fn swap(store: &Store, path: &RecordingPath, record: &Record, etag: &s
 /// # Errors
 /// [`StoreError::Exists`] when the recording has a record already.
 pub async fn create(store: &Store, path: &RecordingPath, record: &Record) -> Result<String, StoreError> {
+    store.put(Bucket::Media, &path.open(), Bytes::new(), Condition::None).await?;
     write(store, path, record, Condition::Absent).await
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use claim::Phase;
 use events::TenantId;
 use futures_util::future::join_all;
-use storage::recordings::{create, find, list, state, swap};
+use storage::recordings::{create, find, list, open, state, swap};
 use storage::store::{Bucket, Condition, StoreError};
 use support::{path, record};
 
@@ -47,6 +47,27 @@ on_both_servers! {
         let other = swap(&store, &path, &record(&support::path("other"), "a"), &etag).await;
         assert!(matches!(other, Err(StoreError::BadRecord { .. })), "{other:?}");
         assert_eq!(state(&store, &path).await.unwrap(), (late, etag));
+    }
+
+    async fn open_recordings_are_found_without_reading_the_closed_ones(store: storage::Store) {
+        let (running, over) = (path("running"), path("over"));
+        let etag = create(&store, &running, &record(&running, "w")).await.unwrap();
+        let first = create(&store, &over, &record(&over, "w")).await.unwrap();
+        let mut ended = record(&over, "w");
+        ended.phase = Phase::Ended;
+        swap(&store, &over, &ended, &first).await.unwrap();
+        // A claim under way: its entry comes before its record.
+        let claiming = path("claiming");
+        store.put(Bucket::Media, &claiming.open(), Bytes::new(), Condition::None).await.unwrap();
+
+        let found = open(&store, &running.tenant).await.unwrap();
+        assert_eq!(found, [(running.clone(), record(&running, "w"), etag)]);
+        let entries = store.list(Bucket::Media, "open/").await.unwrap();
+        let mut left: Vec<_> = entries.into_iter().map(|entry| entry.key).collect();
+        left.sort();
+        let mut expected = [running.open(), claiming.open()];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     async fn recordings_are_listed_by_tenant_and_found_by_id(store: storage::Store) {

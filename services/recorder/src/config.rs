@@ -65,6 +65,9 @@ pub(crate) struct Bounds {
     pub(crate) drain_seconds: u64,
     /// For the store to take what was recorded, before the spool alone keeps it.
     pub(crate) store_seconds: u64,
+    /// A recorder that is told to stop goes on recording for so long, until another one has taken over. Less than what
+    /// the orchestrator gives it before it kills. 0 where there is no other one.
+    pub(crate) hand_over_seconds: u64,
 }
 
 impl Default for Bounds {
@@ -79,6 +82,7 @@ impl Default for Bounds {
             max_seconds: limits.longest.as_secs(),
             drain_seconds: limits.drain.as_secs(),
             store_seconds: limits.store.as_secs(),
+            hand_over_seconds: limits.hand_over.as_secs(),
         }
     }
 }
@@ -96,8 +100,7 @@ impl Bounds {
             longest: asked.min(longest),
             drain: Duration::from_secs(self.drain_seconds),
             store: Duration::from_secs(self.store_seconds),
-            // Nobody takes over a live recording yet, so waiting for it would only make a stop slower.
-            hand_over: Duration::ZERO,
+            hand_over: Duration::from_secs(self.hand_over_seconds),
             ..Limits::default()
         }
     }

@@ -4,21 +4,22 @@
 use std::time::Instant;
 
 use session::{Action, Input, Outcome, Room, Session, State};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::effects::Effects;
 use crate::telemetry;
 
-/// Drives `session` to its end. `room` brings what is said about the room from outside; `stop` ends this worker.
+/// Drives `session` to its end. `room` brings what is said about the room from outside, to whoever asks for the first
+/// time; `stop` ends this worker.
 pub(crate) async fn drive(
     (mut session, begin): (Session, Vec<Action>),
     mut effects: Effects,
-    mut room: mpsc::Receiver<Room>,
+    mut room: watch::Receiver<Option<Room>>,
     stop: CancellationToken,
 ) -> Outcome {
     begin.into_iter().for_each(|action| effects.perform(action));
-    let mut stopping = false;
+    let (mut stopping, mut over) = (false, false);
     loop {
         if let State::Ended(outcome) = *session.state() {
             effects.settle(outcome, &stop).await;
@@ -26,7 +27,10 @@ pub(crate) async fn drive(
         }
         let input = tokio::select! {
             input = effects.next() => input,
-            Some(news) = room.recv() => Input::Room(news),
+            news = said(&mut room), if !over => {
+                over = true;
+                Input::Room(news)
+            }
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 Input::Shutdown
@@ -49,5 +53,17 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// What was said about the room, once. An end stays an end for epochs that begin later.
+async fn said(room: &mut watch::Receiver<Option<Room>>) -> Room {
+    loop {
+        if let Some(news) = *room.borrow_and_update() {
+            return news;
+        }
+        if room.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -1,24 +1,72 @@
-//! One epoch of one recording: gathers what it takes, and drives it to its end.
+//! What one worker does of one recording: an epoch, and when its media process dies, the next one at once, while what the
+//! first has recorded is still on its way into the store.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use claim::{Phase, Record};
 use events::{Body, Meta};
 use session::{Reason, Room, Session, Spec};
-use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{Instrument, error, warn};
 
 use crate::clerk::{Clerk, Duty, Held, failed, now};
 use crate::drive::drive;
 use crate::effects::{Effects, Parts};
+use crate::held::Note;
 use crate::keep::{Keeper, Place};
 use crate::log::Log;
 use crate::origin::{Address, Origin};
-use crate::take::Job;
+use crate::take::{Job, Taken};
+use crate::telemetry;
 use crate::worker::Shop;
 
-/// Records what is ours, to its end.
-pub(crate) async fn record(shop: &Shop, job: Job, news: mpsc::Receiver<Room>) {
+/// A room whose people came back after a break of ours is not empty for long; one that has ended meanwhile is.
+const LOBBY_AGAIN: Duration = Duration::from_secs(2 * 60);
+
+/// Before the next epoch, when this one has not come so far as to be live: whatever is wrong may pass.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where a dead media process's recording is passed on to.
+pub(crate) type Again = mpsc::UnboundedSender<Held>;
+
+/// Records what is ours, to its end or until another worker has it.
+pub(crate) async fn record(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>) {
+    let (meta, asked) = (job.meta.clone(), job.asked.clone());
+    let (again, mut passed_on) = mpsc::unbounded_channel();
+    let mut epochs = JoinSet::new();
+    let begin = |epochs: &mut JoinSet<()>, job: Job| {
+        let (shop, news, again) = (shop.clone(), news.clone(), again.clone());
+        let span = telemetry::span(&job.held.record);
+        epochs.spawn(async move { one(&shop, job, news, again).await }.instrument(span));
+    };
+    begin(&mut epochs, job);
+    loop {
+        tokio::select! {
+            Some(held) = passed_on.recv() => match shop.desk.go_on(&meta, &asked, &held).await {
+                Taken::Ours(job) => begin(&mut epochs, *job),
+                Taken::Over(held, reason, earlier) => close(shop, *held, &meta, reason, earlier).await,
+                // A steward, here or elsewhere, takes what has fallen silent.
+                other => warn!(?other, "does not go on here"),
+            },
+            ended = epochs.join_next() => match ended {
+                Some(Ok(())) => {}
+                Some(Err(panicked)) => error!(error = %panicked, "an epoch ended oddly"),
+                None => return,
+            }
+        }
+    }
+}
+
+/// One epoch.
+async fn one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>, again: Again) {
+    let note = Note::new(&job.held.path, &job.held.record.owner);
+    drive_one(shop, job, news, again).await;
+    shop.desk.notes.forget(&note);
+}
+
+async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>, again: Again) {
     let meta = job.meta.clone();
     let clerk = Clerk::begin(job.held.clone(), &meta, shop.desk.store.clone(), shop.herald.clone());
     let server = shop.config.server(&meta.instance);
@@ -39,11 +87,17 @@ pub(crate) async fn record(shop: &Shop, job: Job, news: mpsc::Receiver<Room>) {
     };
     let meeting::Server::Janus(janus) = server;
     let record = &job.held.record;
+    // What earlier epochs have used up of it is gone.
+    let longest = job.asked.longest().saturating_sub(now().since(record.created)).max(PAUSE);
+    let mut limits = shop.config.recorder.limits.limits(longest);
+    if job.earlier {
+        limits.lobby = limits.lobby.min(LOBBY_AGAIN);
+    }
     let spec = Spec {
         earlier: job.earlier,
         layout: record.layout,
         pipeline: shop.config.recorder.pipeline.clone(),
-        limits: shop.config.recorder.limits.limits(job.asked.longest()),
+        limits,
         seed: u64::from(record.epoch) ^ record.created.0.unsigned_abs(),
     };
     let place = Place {
@@ -70,17 +124,22 @@ pub(crate) async fn record(shop: &Shop, job: Job, news: mpsc::Receiver<Room>) {
         origin,
         log: Log::begin(&spec, begun),
         sign: janus.sign.clone(),
+        again,
+        shy: shop.desk.shy.clone(),
     };
     let effects = Effects::new(job, parts);
     drive(Session::new(spec, begun), effects, news, shop.desk.stop.clone()).await;
 }
 
-/// Finishes a recording that was offered and whose room is over.
-pub(crate) async fn close(shop: &Shop, held: Held, asked: &Meta, earlier: bool) {
+/// Finishes a recording that nobody is to record any more, for `reason`.
+pub(crate) async fn close(shop: &Shop, held: Held, asked: &Meta, reason: Reason, earlier: bool) {
     let record = held.record.clone();
     let clerk = Clerk::begin(held, asked, shop.desk.store.clone(), shop.herald.clone());
-    let nothing = (Phase::Empty, failed(&record, Reason::RoomEnded, false));
-    conclude(&clerk, &record, Reason::RoomEnded, earlier, nothing);
+    let nothing = match reason {
+        Reason::RoomEnded => (Phase::Empty, failed(&record, reason, false)),
+        _ => (Phase::Failed, failed(&record, reason, true)),
+    };
+    conclude(&clerk, &record, reason, earlier, nothing);
     clerk.finish(&shop.desk.stop).await;
 }
 

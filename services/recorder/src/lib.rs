@@ -3,8 +3,8 @@
 //! composes, and holds nothing. [`replay`] runs a session's log again.
 //!
 //! ```text
-//! worker -> take -> drive <-> session            (what is to be done)
-//!                     |
+//! worker -> take -> epoch -> drive <-> session   (what is to be done)
+//! steward --^                 |
 //!                  effects -> process ==pipe== child     (room and pipeline, in a child)
 //!                          -> keep               (seal, spool, upload, journal)
 //!                          -> clerk              (state.json, events)
@@ -14,17 +14,24 @@
 //! # Design
 //! - **Follow a stop through three files.** `worker::listen` hears the event, `drive` hands it to `session`, `effects`
 //!   performs what comes back. Nothing else waits or decides.
-//! - **Handing over.** A worker that is told to stop while recording drains, stores and says that this was the last epoch,
-//!   so that the recording is made into a file at once; nobody takes over a live recording yet. A worker that breaks
-//!   while it goes on running, or that has captured nothing, offers the recording in `state.json` and asks for it anew:
-//!   whoever is free, itself included, goes on as the next epoch, and the finalizer merges them. At most [`claim::EPOCHS`]
-//!   try, for a room may send what kills every decoder.
-//! - **After a crash** of the worker, what lies in the spool is uploaded before any new work is taken. The epoch has no
-//!   journal then, and its record still names the worker that died; who takes up such records is another matter.
+//! - **A media process dies**: this worker goes on with the next epoch at once, with a fresh process and a fresh key,
+//!   while what the first has recorded is still on its way into the store.
+//! - **A worker dies**: its record falls silent, and the steward of any worker with a free slot takes it over after six
+//!   seconds; the same worker, started again over its spool, takes it up at once, after uploading what the
+//!   spool holds. No clock of one machine is compared with another's, and a steward that could not look has seen nothing.
+//! - **A worker is told to stop**: it offers the recording, goes on until its successor's first segment is stored, and
+//!   leaves then. If nobody comes in `hand_over_seconds`, it stores what it has and leaves the recording open, for whoever
+//!   comes next: this worker after its restart, for one.
+//! - **A worker that is ill** offers the recording, and is shy of it for a minute.
+//! - **Epochs overlap without harm**: each writes under its own folder, and the finalizer merges them on wall time. Only
+//!   the holder announces; who was superseded stores what it has, and says no more than that.
+//! - **What every worker fails at** ends: [`claim::TRIES`] epochs in a row that store nothing are all there are.
+//! - **Without a broker** recordings go on, and are taken over; only new requests wait for it.
 //! - **Webinars** are pushed to the origin beside the recording and never before it: what the origin does not take in time
 //!   is dropped and counted.
 
 mod attendance;
+mod cell;
 mod child;
 mod clerk;
 mod config;
@@ -32,10 +39,12 @@ mod drive;
 mod effects;
 mod epoch;
 mod faults;
+mod held;
 mod keep;
 mod log;
 mod origin;
 mod process;
+mod steward;
 mod take;
 mod telemetry;
 mod wire;

@@ -3,13 +3,12 @@
 //!
 //! # Design
 //! The order is that of DESIGN D2: the record by a conditional write, then the epoch's key, then the message is settled,
-//! then the room is joined. A crash in between leaves a record without a worker, never two workers.
+//! then the room is joined. A crash in between leaves a record whose holder is silent, which a steward takes over.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use claim::{Phase, Record, Refused};
+use claim::{Answer, Ask, Claimed, Claimer, Phase, Record, Refused};
 use events::{Body, Event, Gate, Meta, RecordingRequested, TenantId, Verdict};
 use storage::seal::SealError;
 use storage::{Bucket, Recipients, RecordingPath, SealKey, Store, StoreError, Writer, recordings};
@@ -17,7 +16,10 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::cell;
 use crate::clerk::{Held, now};
+use crate::held::{Note, Notes};
+use crate::steward::Shy;
 
 /// Between two tries of the store.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,8 +39,8 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Taken {
     Ours(Box<Job>),
-    /// It was offered, and its room is over: nobody is to join, but what there is must be finished.
-    Over(Box<Held>, bool),
+    /// Nobody is to join any more, but what there is must be finished, for this reason. Whether there is anything.
+    Over(Box<Held>, session::Reason, bool),
     /// Somebody has it, or it has been dealt with: forget the message.
     Settle(&'static str),
     /// Nobody can ever do this.
@@ -56,6 +58,8 @@ pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) recipients: Recipients,
     pub(crate) gate: Mutex<Gate>,
+    pub(crate) notes: Notes,
+    pub(crate) shy: Arc<Shy>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -73,15 +77,15 @@ impl Desk {
             return Taken::Park("wrong-tenant");
         }
         let verdict = self.admit(event);
-        let owner = uuid::Uuid::new_v4().simple().to_string();
-        let first = Record::first(&event.meta, asked, owner, now());
+        let first = Record::first(&event.meta, asked, word(), now());
         match verdict {
             Verdict::Fresh => {}
             Verdict::Repeat => return Taken::Settle("seen before"),
             Verdict::Tombstoned => return self.close(first).await,
             Verdict::Stale => return Taken::Park("stale"),
         }
-        self.claim_and_key(&event.meta, asked, first).await.unwrap_or_else(|refusal| {
+        let path = RecordingPath::new(first.tenant.clone(), first.created, first.recording);
+        self.claim_and_key(&event.meta, asked, &path, Claimer::request(first)).await.unwrap_or_else(|refusal| {
             // It comes again, and must not be taken for a repeat of what was done.
             self.gate.lock().unwrap_or_else(PoisonError::into_inner).forget(event);
             match refusal {
@@ -94,13 +98,71 @@ impl Desk {
         })
     }
 
-    async fn claim_and_key(&self, meta: &Meta, asked: &RecordingRequested, first: Record) -> Result<Taken, SealError> {
-        let mut held = match self.claim(first).await? {
+    /// Takes over a recording whose holder has offered it or is silent; it was found as `record`.
+    pub(crate) async fn take_over(&self, path: &RecordingPath, record: &Record, etag: String) -> Taken {
+        let asked = record.asked();
+        // A room run that we know to be over is not joined again.
+        let over = self.is_over(record);
+        let claimer = match Claimer::take_over(record, etag.clone(), word(), now()) {
+            Ok(claimer) => claimer,
+            Err(Refused::Spent) => return self.last_resort(path, record, etag).await,
+            Err(_) => return Taken::Settle("it is over"),
+        };
+        let taken = async {
+            if over {
+                return Ok(match self.claim(path, claimer).await? {
+                    Ok(held) => {
+                        let earlier = self.again(|| self.earlier(path)).await?;
+                        Taken::Over(Box::new(held), session::Reason::RoomEnded, earlier)
+                    }
+                    Err(why) => Taken::Settle(why),
+                });
+            }
+            self.claim_and_key(&record.meta(), &asked, path, claimer).await
+        };
+        taken.await.unwrap_or_else(refused)
+    }
+
+    /// Goes on with a recording of our own, as its next epoch. The caller's `meta` and `asked` know more than the record.
+    pub(crate) async fn go_on(&self, meta: &Meta, asked: &RecordingRequested, held: &Held) -> Taken {
+        let Held { path, record, etag } = held;
+        let claimer = match Claimer::take_over(record, etag.clone(), word(), now()) {
+            Ok(claimer) => claimer,
+            Err(Refused::Spent) => return self.last_resort(path, record, etag.clone()).await,
+            Err(_) => return Taken::Settle("it is over"),
+        };
+        self.claim_and_key(meta, asked, path, claimer).await.unwrap_or_else(refused)
+    }
+
+    fn is_over(&self, record: &Record) -> bool {
+        let meta = Meta { id: format!("resume-{}-{}", record.recording, record.epoch), ..record.meta() };
+        let meta = Meta { time: now().to_string(), ..meta };
+        self.admit(&Event { meta, body: Body::RecordingRequested(record.asked()) }) == Verdict::Tombstoned
+    }
+
+    /// As many as may have tried it have stored nothing: there will be no more than there is.
+    async fn last_resort(&self, path: &RecordingPath, record: &Record, etag: String) -> Taken {
+        let held = Held { path: path.clone(), record: record.clone(), etag };
+        match self.again(|| self.earlier(path)).await {
+            Ok(earlier) => Taken::Over(Box::new(held), session::Reason::WorkerBroken, earlier),
+            Err(why) => Taken::Fail(why),
+        }
+    }
+
+    async fn claim_and_key(
+        &self,
+        meta: &Meta,
+        asked: &RecordingRequested,
+        path: &RecordingPath,
+        claimer: (Claimer, Ask),
+    ) -> Result<Taken, SealError> {
+        let mut held = match self.claim(path, claimer).await? {
             Ok(held) => held,
             Err(why) => return Ok(Taken::Settle(why)),
         };
         match self.key(&mut held).await {
             Ok((key, earlier)) => {
+                self.notes.write(&Note::new(&held.path, &held.record.owner));
                 info!(recording = %held.record.recording, epoch = held.record.epoch, "claimed");
                 Ok(Taken::Ours(Box::new(Job { meta: meta.clone(), asked: asked.clone(), held, key, earlier })))
             }
@@ -130,6 +192,7 @@ impl Desk {
 
     /// A claim that nothing came of must not keep the next worker from trying; the last one ends it.
     async fn let_go(&self, held: &Held) {
+        self.shy.of(held.record.recording);
         let word = session::Reason::WorkerBroken.word();
         let given = held.record.offer(now()).or_else(|_| held.record.becomes(Phase::Failed, Some(word), now()));
         let Ok(given) = given else { return };
@@ -140,55 +203,45 @@ impl Desk {
     }
 
     /// The record, if it becomes ours; else why not.
-    async fn claim(&self, first: Record) -> Result<Result<Held, &'static str>, StoreError> {
-        let path = RecordingPath::new(first.tenant.clone(), first.created, first.recording);
+    async fn claim(
+        &self,
+        path: &RecordingPath,
+        (mut claimer, mut ask): (Claimer, Ask),
+    ) -> Result<Result<Held, &'static str>, StoreError> {
         loop {
-            match self.again(|| recordings::create(&self.store, &path, &first)).await {
-                Ok(etag) => return Ok(Ok(Held { path, record: first, etag })),
-                Err(StoreError::Exists { .. }) => {}
+            let answer = match cell::ask(&self.store, path, &ask).await {
+                Ok(answer) => answer,
+                Err(why) if why.is_passing() && self.pause(&why).await => Answer::Unknown,
                 Err(why) => return Err(why),
-            }
-            let (found, etag) = self.again(|| recordings::state(&self.store, &path)).await?;
-            // Our own write, whose answer was lost.
-            if found.owner == first.owner {
-                return Ok(Ok(Held { path, record: found, etag }));
-            }
-            let next = match found.take(first.owner.clone(), now()) {
-                Ok(next) => next,
-                Err(Refused::Held) => return Ok(Err("another worker holds it")),
-                Err(Refused::Over) => return Ok(Err("it is over")),
-                Err(Refused::Spent) => return Ok(Err("too many workers have tried")),
             };
-            match self.again(|| recordings::swap(&self.store, &path, &next, &etag)).await {
-                Ok(etag) => return Ok(Ok(Held { path, record: next, etag })),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(why) => return Err(why),
+            match claimer.hear(answer, now()) {
+                Claimed::Ask(next) => ask = next,
+                Claimed::Ours(record, etag) => return Ok(Ok(Held { path: path.clone(), record: *record, etag })),
+                Claimed::Not(Refused::Held) => return Ok(Err("another worker holds it")),
+                Claimed::Not(Refused::Over) => return Ok(Err("it is over")),
+                Claimed::Not(Refused::Spent) => return Ok(Err("too many workers have tried")),
             }
         }
     }
 
+    /// The epoch after one that is ours.
     async fn next_epoch(&self, held: &Held) -> Result<Held, StoreError> {
-        let refused = |_| StoreError::Exists { key: held.path.key(&Writer::Epoch(held.record.epoch)) };
-        let next = held.record.offer(now()).and_then(|offered| offered.take(held.record.owner.clone(), now()));
-        let next = next.map_err(refused)?;
-        let etag = self.again(|| recordings::swap(&self.store, &held.path, &next, &held.etag)).await?;
-        Ok(Held { path: held.path.clone(), record: next, etag })
+        let taken = || StoreError::Exists { key: held.path.key(&Writer::Epoch(held.record.epoch)) };
+        let claimer = Claimer::take_over(&held.record, held.etag.clone(), word(), now());
+        match self.claim(&held.path, claimer.map_err(|_| taken())?).await? {
+            Ok(held) => Ok(held),
+            Err(_) => Err(taken()),
+        }
     }
 
     /// The request came after its room had ended. If its recording was offered, somebody has to finish it.
     async fn close(&self, first: Record) -> Taken {
         let path = RecordingPath::new(first.tenant.clone(), first.created, first.recording);
         match self.again(|| recordings::state(&self.store, &path)).await {
-            Ok((found, _)) if found.owner.is_empty() && found.phase.open() => {}
-            _ => return Taken::Settle("its room is over"),
-        }
-        match self.claim(first).await {
-            Ok(Ok(held)) => match self.again(|| self.earlier(&held.path)).await {
-                Ok(earlier) => Taken::Over(Box::new(held), earlier),
-                Err(why) => Taken::Fail(why),
-            },
-            Ok(Err(why)) => Taken::Settle(why),
-            Err(why) => Taken::Fail(why),
+            Ok((found, etag)) if found.owner.is_empty() && found.phase.open() => {
+                self.take_over(&path, &found, etag).await
+            }
+            _ => Taken::Settle("its room is over"),
         }
     }
 
@@ -210,5 +263,20 @@ impl Desk {
     async fn pause(&self, why: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
         warn!(error = why as &dyn std::error::Error, "the store does not answer; trying again");
         self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_some()
+    }
+}
+
+/// What a claim's owner is known by.
+fn word() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// Of a recording that no message asks for.
+fn refused(why: SealError) -> Taken {
+    match why {
+        // Told to stop while the store was away.
+        why if why.is_passing() => Taken::Settle("the store is away"),
+        SealError::Store(why) => Taken::Fail(why),
+        other => Taken::Fail(StoreError::Config(other.to_string())),
     }
 }

@@ -7,28 +7,37 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::{Broker, Consumer, Delivery, Work};
 use chassis::Sections;
-use events::{Body, Gate, Verdict};
+use events::{Body, Event, Gate, Meta, PolicyId, Verdict};
+use futures_util::future::BoxFuture;
 use session::Room;
-use storage::{Spool, Store};
-use tokio::sync::mpsc;
+use storage::recordings::Found;
+use storage::{Spool, Spooled, Store};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{Instrument, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::clerk::Herald;
 use crate::config::Config;
 use crate::epoch;
+use crate::held::Notes;
 use crate::process::{Launch, MediaProgram};
+use crate::steward;
 use crate::take::{Desk, Taken};
-use crate::telemetry;
 
 /// Between two tries of what the start waits for: with `lectern up`, the store comes up beside us.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What an earlier run left in the spool is uploaded before anything else for at most so long; then beside it.
+const ORPHANS_FIRST: Duration = Duration::from_secs(3);
+
+/// Recordings found by the steward that wait for a slot.
+const DUE: usize = 16;
 
 /// This very program, even when an upgrade has put another file in its place.
 const OURSELVES: &str = "/proc/self/exe";
@@ -42,7 +51,28 @@ pub(crate) struct Shop {
     pub(crate) launch: Arc<dyn Launch>,
 }
 
-/// Runs the recorder until `stop`, and then until every recording has come to its end.
+/// The broker, as soon as there is one: recordings go on without.
+#[derive(Debug, Clone)]
+pub(crate) struct Line(watch::Receiver<Option<Broker>>);
+
+impl Line {
+    async fn broker(&self) -> Broker {
+        let mut line = self.0.clone();
+        match line.wait_for(Option::is_some).await.map(|broker| broker.clone()) {
+            Ok(Some(broker)) => broker,
+            // There will be none any more: this worker ends.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Herald for Line {
+    fn tell<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<(), broker::Error>> {
+        Box::pin(async move { self.broker().await.publish(event).await })
+    }
+}
+
+/// Runs the recorder until `stop`, and then until every recording has come to its end or to another worker.
 ///
 /// # Errors
 /// When the configuration is wrong, GStreamer lacks an element, or the store or the broker will not have us.
@@ -53,30 +83,63 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let Some(store) = reach(&config.store, &stop).await? else { return Ok(()) };
     let spool = Spool::open(&config.recorder.work)?;
     let _alone = spool.lock()?;
-    if !upload_orphans(&spool, &store, &stop).await? {
-        return Ok(());
-    }
-    let broker = match Broker::connect(&config.broker, stop.clone()).await {
-        Err(broker::Error::Stopped) => return Ok(()),
-        connected => connected?,
+    let notes = Notes::open(&config.recorder.work)?;
+    let desk = Desk {
+        tenant: config.tenant.clone(),
+        store: store.clone(),
+        recipients: config.recipients.clone(),
+        gate: Mutex::new(Gate::default()),
+        notes,
+        shy: Arc::default(),
+        stop: stop.clone(),
     };
     let program = match &config.recorder.media_program {
         Some(path) => path.clone(),
         None => PathBuf::from(OURSELVES),
     };
-    let desk = Desk {
-        tenant: config.tenant.clone(),
-        store,
-        recipients: config.recipients.clone(),
-        gate: Mutex::new(Gate::default()),
-        stop: stop.clone(),
-    };
-    let (herald, launch) = (Arc::new(broker.clone()), Arc::new(MediaProgram(program)));
-    let shop = Arc::new(Shop { config, desk, spool, herald, launch });
-    info!(slots = shop.config.recorder.slots, "recorder takes requests");
-    serve(&shop, &broker).await;
-    broker.close().await;
+    let (connected, line) = watch::channel(None);
+    let line = Line(line);
+    let broker_config = config.broker.clone();
+    let (herald, launch) = (Arc::new(line.clone()), Arc::new(MediaProgram(program)));
+    let shop = Arc::new(Shop { config, desk, spool: spool.clone(), herald, launch });
+
+    let orphans = tokio::task::spawn_blocking(move || spool.orphans()).await??;
+    let mut beside = JoinSet::new();
+    let mut orphans = Orphans { spool: shop.spool.clone(), store, found: orphans.into() };
+    if !orphans.upload(Instant::now() + ORPHANS_FIRST, &stop).await {
+        info!(files = orphans.found.len(), "the rest of what an earlier run left is uploaded beside new work");
+        let stop = stop.clone();
+        beside.spawn(async move {
+            while !stop.is_cancelled() && !orphans.upload(Instant::now() + ORPHANS_FIRST, &stop).await {}
+        });
+    }
+    let connecting = connect(broker_config, connected, stop.clone());
+    let (connection, ()) = tokio::join!(connecting, serve(&shop, &line));
+    beside.shutdown().await;
+    if let Some(broker) = connection? {
+        broker.close().await;
+    }
     Ok(())
+}
+
+/// Connects, and keeps the connection until the service ends. A broker that will not have us ends the service.
+async fn connect(
+    config: broker::Config,
+    connected: watch::Sender<Option<Broker>>,
+    stop: CancellationToken,
+) -> anyhow::Result<Option<Broker>> {
+    match Broker::connect(&config, stop.clone()).await {
+        Ok(broker) => {
+            connected.send_replace(Some(broker.clone()));
+            stop.cancelled().await;
+            Ok(Some(broker))
+        }
+        Err(broker::Error::Stopped) => Ok(None),
+        Err(why) => {
+            stop.cancel();
+            Err(why.into())
+        }
+    }
 }
 
 /// Waits for a store that is away. None when told to stop meanwhile.
@@ -97,42 +160,67 @@ async fn reach(config: &storage::store::Config, stop: &CancellationToken) -> any
     }
 }
 
-/// What an earlier run left in the spool goes first, whatever epoch it is of. False when told to stop meanwhile.
-pub(crate) async fn upload_orphans(spool: &Spool, store: &Store, stop: &CancellationToken) -> anyhow::Result<bool> {
-    let found = tokio::task::spawn_blocking({
-        let spool = spool.clone();
-        move || spool.orphans()
-    });
-    for orphan in found.await?? {
-        info!(key = orphan.key(), size = orphan.size(), "uploading what an earlier run left");
-        while let Err(why) = spool.upload(store, orphan.clone()).await {
-            warn!(error = &why as &dyn std::error::Error, "it stays in the spool");
-            if !why.is_passing() {
-                break;
-            }
-            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
+/// What an earlier run left in the spool, whatever epoch it is of.
+pub(crate) struct Orphans {
+    pub(crate) spool: Spool,
+    pub(crate) store: Store,
+    pub(crate) found: std::collections::VecDeque<Spooled>,
 }
 
-async fn serve(shop: &Arc<Shop>, broker: &Broker) {
+impl Orphans {
+    /// Uploads until `until`. True when nothing is left that could be uploaded, or when told to stop.
+    pub(crate) async fn upload(&mut self, until: Instant, stop: &CancellationToken) -> bool {
+        while let Some(orphan) = self.found.front() {
+            info!(key = orphan.key(), size = orphan.size(), "uploading what an earlier run left");
+            match self.spool.upload(&self.store, orphan.clone()).await {
+                Ok(_) => drop(self.found.pop_front()),
+                Err(why) => {
+                    warn!(error = &why as &dyn std::error::Error, "it stays in the spool");
+                    if !why.is_passing() {
+                        self.found.pop_front();
+                    }
+                    if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+                        return true;
+                    }
+                }
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        self.found.is_empty()
+    }
+}
+
+async fn serve(shop: &Arc<Shop>, line: &Line) {
     let slots = usize::from(shop.config.recorder.slots);
+    let (tell, mut due) = mpsc::channel(DUE);
+    for found in steward::left_behind(&shop.desk).await {
+        // As many as it could have held.
+        let _ = tell.try_send(found);
+    }
+    let steward = AbortOnDropHandle::new(tokio::spawn({
+        let shop = shop.clone();
+        async move { steward::look_after(&shop.desk, &tell).await }
+    }));
     let mut recordings = JoinSet::new();
+    info!(slots, "recorder takes requests");
     loop {
-        let free = slots - recordings.len();
+        let free = slots.saturating_sub(recordings.len());
         tokio::select! {
             biased;
             () = shop.desk.stop.cancelled() => break,
             Some(ended) = recordings.join_next() => report(ended),
-            Some(delivery) = next(broker, free), if free > 0 => {
-                recordings.spawn(attend(shop.clone(), broker.clone(), delivery));
+            Some(found) = due.recv(), if free > 0 => {
+                recordings.spawn(resume(shop.clone(), line.clone(), found));
+            }
+            Some(delivery) = next(line, free), if free > 0 => {
+                recordings.spawn(attend(shop.clone(), line.clone(), delivery));
             }
         }
     }
-    info!(recordings = recordings.len(), "no more requests; finishing what was begun");
+    drop(steward);
+    info!(recordings = recordings.len(), "no more requests; handing over what is being recorded");
     while let Some(ended) = recordings.join_next().await {
         report(ended);
     }
@@ -145,28 +233,32 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// One request, from a consumer of its own.
-async fn next(broker: &Broker, free: usize) -> Option<Delivery> {
+async fn next(line: &Line, free: usize) -> Option<Delivery> {
     let prefetch = u16::try_from(free).unwrap_or(u16::MAX);
-    broker.work(Work::Record, prefetch).await.ok()?.next().await
+    line.broker().await.work(Work::Record, prefetch).await.ok()?.next().await
 }
 
 /// Takes one request, or puts it where it belongs; then records.
-async fn attend(shop: Arc<Shop>, broker: Broker, delivery: Delivery) {
+async fn attend(shop: Arc<Shop>, line: Line, delivery: Delivery) {
+    let (meta, Body::RecordingRequested(asked)) = (&delivery.event.meta, &delivery.event.body) else {
+        drop(delivery.park("not-a-request").await);
+        return;
+    };
     // Bound before the claim, so that a stop that follows the request closely is heard.
-    let Ok(room) = broker.room(&delivery.event.meta.tenant, &delivery.event.meta.room).await else {
+    let Ok(room) = line.broker().await.room(&meta.tenant, &meta.room).await else {
         return; // Told to stop; unsettled, the request goes back.
     };
-    let (tell, news) = mpsc::channel(16);
-    let _room = AbortOnDropHandle::new(tokio::spawn(listen(shop.clone(), room, delivery.event.clone(), tell)));
+    let (tell, news) = watch::channel(None);
+    let ears = listen(shop.clone(), room, (meta.clone(), asked.policy.clone()), tell);
+    let _room = AbortOnDropHandle::new(tokio::spawn(ears));
     let settled = match shop.desk.take(&delivery.event).await {
         Taken::Ours(job) => {
             let settled = delivery.settle().await;
-            let span = telemetry::span(&job.held.record);
-            epoch::record(&shop, *job, news).instrument(span).await;
+            epoch::record(&shop, *job, news).await;
             settled
         }
-        Taken::Over(held, earlier) => {
-            epoch::close(&shop, *held, &delivery.event.meta, earlier).await;
+        Taken::Over(held, reason, earlier) => {
+            epoch::close(&shop, *held, &delivery.event.meta, reason, earlier).await;
             delivery.settle().await
         }
         Taken::Settle(why) => {
@@ -186,28 +278,60 @@ async fn attend(shop: Arc<Shop>, broker: Broker, delivery: Delivery) {
     }
 }
 
+/// Takes over what nobody records, and goes on with it.
+async fn resume(shop: Arc<Shop>, line: Line, (path, record, etag): Found) {
+    let (tell, news) = watch::channel(None);
+    let about = (record.meta(), record.policy.clone());
+    let _room = AbortOnDropHandle::new(tokio::spawn({
+        let shop = shop.clone();
+        async move {
+            // It does not wait for the broker: without one, nobody can say anything about the room.
+            if let Ok(room) = line.broker().await.room(&about.0.tenant, &about.0.room).await {
+                listen(shop, room, about, tell).await;
+            }
+        }
+    }));
+    match shop.desk.take_over(&path, &record, etag).await {
+        Taken::Ours(job) => {
+            info!(recording = %path.recording, epoch = job.held.record.epoch, "goes on with what nobody recorded");
+            epoch::record(&shop, *job, news).await;
+        }
+        Taken::Over(held, reason, earlier) => epoch::close(&shop, *held, &record.meta(), reason, earlier).await,
+        Taken::Settle(why) => info!(recording = %path.recording, why, "not taken over"),
+        Taken::Fail(why) => {
+            shop.desk.shy.of(path.recording);
+            error!(error = &why as &dyn std::error::Error, recording = %path.recording, "cannot be taken over");
+        }
+        Taken::Park(_) | Taken::GiveBack => {} // Of messages alone.
+    }
+}
+
 /// Hears what is said about the room, for as long as anybody wants to know.
-async fn listen(shop: Arc<Shop>, mut news: Consumer, asked: events::Event, tell: mpsc::Sender<Room>) {
+async fn listen(
+    shop: Arc<Shop>,
+    mut news: Consumer,
+    (meta, policy): (Meta, PolicyId),
+    tell: watch::Sender<Option<Room>>,
+) {
     while let Some(delivery) = news.next().await {
-        let told = about(&asked, &delivery.event);
+        let told = about(&meta, &policy, &delivery.event);
         let fresh = told.is_some() && shop.desk.admit(&delivery.event) == Verdict::Fresh;
         // Unsettled, it would come again, and be a repeat.
         let _ = delivery.settle().await;
         if let (Some(told), true) = (told, fresh)
-            && tell.send(told).await.is_err()
+            && tell.send(Some(told)).is_err()
         {
             return;
         }
     }
 }
 
-/// What an event says to the session that `asked` began.
-pub(crate) fn about(asked: &events::Event, heard: &events::Event) -> Option<Room> {
-    let Body::RecordingRequested(request) = &asked.body else { return None };
-    let same = (&heard.meta.tenant, &heard.meta.session) == (&asked.meta.tenant, &asked.meta.session);
+/// What an event says to the recording of `policy` in the room run of `meta`.
+pub(crate) fn about(meta: &Meta, policy: &PolicyId, heard: &Event) -> Option<Room> {
+    let same = (&heard.meta.tenant, &heard.meta.session) == (&meta.tenant, &meta.session);
     match &heard.body {
         Body::RoomEnded(_) if same => Some(Room::Ended),
-        Body::RecordingStopped(stop) if same && stop.policy == request.policy => Some(Room::StopRequested),
+        Body::RecordingStopped(stop) if same && stop.policy == *policy => Some(Room::StopRequested),
         _ => None,
     }
 }

@@ -9,19 +9,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meeting::JoinSpec;
-use session::{Action, Input, Meeting, Object, Outcome, Release, State, Storage};
+use session::{Action, Fault, Input, Meeting, Object, Outcome, Pipeline, Release, State, Storage};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info};
+use tracing::{Instrument, error};
 
 use crate::attendance;
-use crate::clerk::{Clerk, now};
+use crate::clerk::{Clerk, Duty, now};
+use crate::epoch::Again;
 use crate::faults;
 use crate::keep::Keeper;
 use crate::log::Log;
 use crate::origin::Origin;
 use crate::process::{BACKLOG, Heard, Launch, Media};
+use crate::steward::Shy;
 use crate::take::Job;
 use crate::wire::Command;
 
@@ -49,7 +51,26 @@ pub(crate) struct Effects {
     log: Log,
     /// When the room was lost, while it is.
     lost: Option<media::WallTime>,
+    /// Where the recording goes when this epoch ends before it does.
+    again: Again,
+    shy: Arc<Shy>,
+    heard_of: HeardOf,
+    /// The recording is offered to other workers.
+    offered: bool,
     waiting: VecDeque<Input>,
+}
+
+/// What decides about who goes on with a recording that is given up.
+#[derive(Debug, Default)]
+struct HeardOf {
+    /// This worker is to end.
+    shutdown: bool,
+    /// This worker is ill.
+    illness: bool,
+    /// Somebody said that the recording is over.
+    end: bool,
+    /// A segment of this epoch is stored.
+    stored: bool,
 }
 
 /// What an epoch is made with.
@@ -62,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     /// How the platform shows that it is being recorded.
     pub(crate) sign: String,
+    pub(crate) again: Again,
+    pub(crate) shy: Arc<Shy>,
 }
 
 impl Effects {
@@ -86,6 +109,10 @@ impl Effects {
             room,
             log: parts.log,
             lost: None,
+            again: parts.again,
+            shy: parts.shy,
+            heard_of: HeardOf::default(),
+            offered: false,
             waiting: VecDeque::new(),
         }
     }
@@ -105,7 +132,7 @@ impl Effects {
                 Some((object, stored)) = self.keeper.next() => {
                     return Input::Storage(if stored { Storage::Stored(object) } else { Storage::Failed(object) });
                 }
-                () = self.clerk.superseded() => return Input::Claim(session::Claim::Superseded),
+                claim = self.clerk.told() => return Input::Claim(claim),
                 Some(_) = self.ending.join_next() => {}
             }
         }
@@ -113,6 +140,18 @@ impl Effects {
 
     pub(crate) fn note(&mut self, input: &Input, at: Instant) {
         self.log.note(input, at);
+        match input {
+            Input::Shutdown => self.heard_of.shutdown = true,
+            Input::Room(_) => self.heard_of.end = true,
+            Input::Meeting(Meeting::Lost(Fault::Worker, _)) | Input::Pipeline(Pipeline::Broke(Fault::Worker, _)) => {
+                self.heard_of.illness = true;
+            }
+            Input::Storage(Storage::Stored(Object::Segment(..))) if !self.heard_of.stored => {
+                self.heard_of.stored = true;
+                self.clerk.put(Duty::Stored);
+            }
+            _ => {}
+        }
     }
 
     /// The session went from one state to another.
@@ -146,8 +185,7 @@ impl Effects {
             Action::Store(object) => self.keeper.store(object),
             Action::Announce(news) => self.announce(news),
             Action::Release(Release::Finished(outcome)) => self.finished(outcome),
-            // Nobody takes over while we still record; who goes on is settled by `settle`, when all is known.
-            Action::Release(Release::HandOver) => info!("the recording is given up to another worker"),
+            Action::Release(Release::HandOver) => self.hand_over(),
         }
     }
 
@@ -188,14 +226,13 @@ impl Effects {
         self.keeper.conclude(description, self.log.text().to_vec(), now());
     }
 
-    /// The session has ended: lets go of everything, and settles who goes on with a recording that was given up.
+    /// The session has ended: lets go of everything.
     pub(crate) async fn settle(mut self, outcome: Outcome, stop: &CancellationToken) {
         let over = match outcome {
-            Outcome::HandedOver => self.give_up(stop.is_cancelled()),
-            Outcome::Superseded => false,
+            Outcome::HandedOver | Outcome::Superseded => self.left_to_others(outcome),
             Outcome::Complete | Outcome::Cut(_) | Outcome::Empty(_) | Outcome::Failed(..) => true,
         };
-        if over && self.keeper.captured() && !self.keeper.whole() {
+        if self.keeper.captured() && !self.keeper.whole() {
             error!(
                 "ended with something not stored; what is in the spool is uploaded by the next start of this worker"
             );

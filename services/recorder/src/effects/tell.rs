@@ -4,7 +4,7 @@
 use claim::Phase;
 use events::{Body, RecorderJoined, RecordingStarted, StreamEnded, StreamLive};
 use session::{Fault, News, Outcome, Reason};
-use tracing::error;
+use tracing::info;
 
 use super::Effects;
 use crate::clerk::{Duty, LastResort, failed};
@@ -66,28 +66,44 @@ impl Effects {
         (self.live && self.origin.is_some()).then_some(Body::StreamEnded(StreamEnded { recording }))
     }
 
-    /// Offers the recording to whoever is next, be it this worker; false then. A worker that is told to stop ends what
-    /// it has recorded instead: with no other one about, the recording would be ready only after the next start.
-    pub(super) fn give_up(&self, stopping: bool) -> bool {
-        let record = &self.job.held.record;
-        let kept = self.job.earlier || self.keeper.captured();
-        if self.keeper.captured() && !self.keeper.whole() {
-            error!("given up with something still in the spool; the next start of this worker uploads it");
+    /// Who goes on: this worker, if its media process was the trouble; else whoever takes what is offered.
+    pub(super) fn hand_over(&mut self) {
+        if self.heard_of.shutdown || self.heard_of.illness {
+            info!("the recording is offered to another worker");
+            if self.heard_of.illness {
+                self.shy.of(self.job.held.record.recording);
+            }
+            self.offered = true;
+            let last = self.last_resort();
+            self.clerk.put(Duty::Offer(last));
+        } else {
+            info!("this worker goes on with the next epoch");
+            self.clerk.put(Duty::PassOn(self.again.clone()));
         }
-        let (phase, reason, body) = match kept {
+    }
+
+    /// The session ended, and the recording goes on without it, unless it was said to be over before anybody had taken
+    /// it; true then.
+    pub(super) fn left_to_others(&self, outcome: Outcome) -> bool {
+        let record = &self.job.held.record;
+        let over = outcome == Outcome::HandedOver && self.offered && self.heard_of.end;
+        if over {
+            let last = self.last_resort();
+            self.clerk.put(Duty::GiveUp(last));
+        } else if self.keeper.whole() {
+            self.clerk.put(Duty::Tell(Body::EpochStored(record.stored(false))));
+        }
+        over
+    }
+
+    /// If nobody goes on: what there is becomes a film.
+    fn last_resort(&self) -> LastResort {
+        let record = &self.job.held.record;
+        let (phase, reason, body) = match self.job.earlier || self.keeper.captured() {
+            true if self.heard_of.end => (Phase::Ended, Reason::RoomEnded, Body::EpochStored(record.stored(true))),
             true => (Phase::Ended, Reason::WorkerStopped, Body::EpochStored(record.stored(true))),
             false => (Phase::Failed, Reason::WorkerBroken, failed(record, Reason::WorkerBroken, true)),
         };
-        let last = LastResort { phase, reason, tell: std::iter::once(body).chain(self.stream_ended()).collect() };
-        let over = kept && stopping;
-        if over {
-            self.clerk.put(Duty::GiveUp(last));
-        } else {
-            if self.keeper.whole() {
-                self.clerk.put(Duty::Tell(Body::EpochStored(record.stored(false))));
-            }
-            self.clerk.put(Duty::Offer(Body::RecordingRequested(self.job.asked.clone()), last));
-        }
-        over
+        LastResort { phase, reason, tell: std::iter::once(body).chain(self.stream_ended()).collect() }
     }
 }

@@ -17,6 +17,8 @@ fn neighbour(house: &House) -> Desk {
         store: house.shop.desk.store.clone(),
         recipients: house.shop.desk.recipients.clone(),
         gate: Default::default(),
+        notes: house.shop.desk.notes.clone(),
+        shy: Default::default(),
         stop: Default::default(),
     }
 }
@@ -126,7 +128,7 @@ async fn a_recording_that_every_worker_was_refused_is_told_as_failed() {
     let event = request("run-1", plain);
     let keys = house.folder.path().join("s3").join(house.shop.config.store.keys_bucket.as_str());
     std::fs::rename(&keys, keys.with_extension("away")).unwrap();
-    for _ in 0..claim::EPOCHS {
+    for _ in 0..claim::TRIES {
         assert!(matches!(neighbour(&house).take(&event).await, Taken::Fail(_)));
     }
     let first = claim::Record::first(&event.meta, asked(&event), String::new(), crate::clerk::now());
@@ -155,8 +157,8 @@ async fn an_offered_recording_whose_room_is_over_is_not_left_open() {
 
     house.shop.desk.admit(&about(&event, "ended", Body::RoomEnded(RoomEnded { reason: "closed".into() })));
     let again = about(&event, "again", event.body.clone());
-    let Taken::Over(held, earlier) = house.shop.desk.take(&again).await else { panic!("not over") };
-    assert!(earlier);
+    let Taken::Over(held, why, earlier) = house.shop.desk.take(&again).await else { panic!("not over") };
+    assert_eq!((why, earlier), (session::Reason::RoomEnded, true));
     assert_eq!((held.record.phase, held.record.epoch), (Phase::Claimed, 2));
 }
 
@@ -170,11 +172,13 @@ async fn only_news_of_this_room_run_and_policy_reach_a_session() {
         })
     };
     let ended = Body::RoomEnded(RoomEnded { reason: "closed".into() });
-    let heard = |body: Body| crate::worker::about(&event, &about(&event, "x", body));
+    let policy = &asked(&event).policy;
+    let heard = |body: Body| crate::worker::about(&event.meta, policy, &about(&event, "x", body));
     assert_eq!(heard(stop("lectures")), Some(Room::StopRequested));
     assert_eq!(heard(stop("seminars")), None);
     assert_eq!(heard(ended.clone()), Some(Room::Ended));
-    assert_eq!(crate::worker::about(&event, &about(&request("run-2", plain), "x", ended)), None);
+    let elsewhere = about(&request("run-2", plain), "x", ended);
+    assert_eq!(crate::worker::about(&event.meta, policy, &elsewhere), None);
 }
 
 /// What a run that was killed has left is in the store before the next one takes any work.
@@ -187,7 +191,9 @@ async fn what_an_earlier_run_left_in_the_spool_is_uploaded_first() {
     house.shop.spool.add(&key, &sealed).unwrap();
 
     let store = &house.shop.desk.store;
-    assert!(crate::worker::upload_orphans(&house.shop.spool, store, &house.stop).await.unwrap());
+    let found = house.shop.spool.orphans().unwrap().into();
+    let mut orphans = crate::worker::Orphans { spool: house.shop.spool.clone(), store: store.clone(), found };
+    assert!(orphans.upload(std::time::Instant::now() + super::house::SOON, &house.stop).await);
     let (found, _) = store.get(Bucket::Media, &key, 1 << 20).await.unwrap();
     assert_eq!(&found, sealed.bytes());
     assert_eq!(house.shop.spool.waiting().unwrap(), (0, 0));

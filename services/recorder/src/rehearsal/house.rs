@@ -20,13 +20,14 @@ use storage::embedded::Embedded;
 use storage::keys::Institution;
 use storage::{Bucket, Identity, Journal, OpenKey, RecordingPath, Spool, Store, Writer, recordings};
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clerk::{Herald, now};
 use crate::config::Config;
 use crate::epoch::record;
+use crate::held::Notes;
 use crate::process::{Launch, Launched};
 use crate::take::{Desk, Job, Taken};
 use crate::wire::{self, Command, Report};
@@ -218,22 +219,18 @@ impl House {
         let sections = Sections::parse(&folder.path().join("lectern.toml"), &text).unwrap();
         let config = Config::read(&sections).unwrap();
         let store = Store::connect(&config.store).await.unwrap();
-        let (tell, players) = mpsc::unbounded_channel();
-        let (herd, stop) = (Arc::new(Herd::default()), CancellationToken::new());
-        let shop = Shop {
-            desk: Desk {
-                tenant: config.tenant.clone(),
-                store,
-                recipients: config.recipients.clone(),
-                gate: Mutex::new(Gate::default()),
-                stop: stop.clone(),
-            },
-            spool: Spool::open(&config.recorder.work).unwrap(),
-            herald: herd.clone(),
-            launch: Arc::new(Players { tell, broken }),
-            config,
-        };
-        Self { folder, shop: Arc::new(shop), herd, players, stop, address, s3 }
+        let herd = Arc::new(Herd::default());
+        let (shop, players, stop) = shop(config, store, &herd, broken);
+        Self { folder, shop, herd, players, stop, address, s3 }
+    }
+
+    /// Another worker at the same store, with a spool, a stop and media processes of its own.
+    pub(crate) fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = self.shop.config.clone();
+        config.recorder.work = folder.path().join("spool");
+        let (shop, players, stop) = shop(config, self.shop.desk.store.clone(), &self.herd, false);
+        Self { folder, shop, herd: self.herd.clone(), players, stop, address: self.address, s3: JoinSet::new() }
     }
 
     /// The store goes away, connections and all.
@@ -255,9 +252,13 @@ impl House {
 
     /// Begins to record; what the room says goes into the returned channel.
     pub(crate) async fn begin(&self, event: &Event) -> Recording {
-        let job = self.take(event).await;
+        self.record(self.take(event).await)
+    }
+
+    /// Records what was taken.
+    pub(crate) fn record(&self, job: Job) -> Recording {
         let (path, epoch) = (job.held.path.clone(), job.held.record.epoch);
-        let (room, news) = mpsc::channel(4);
+        let (room, news) = watch::channel(None);
         let shop = self.shop.clone();
         let mut task = JoinSet::new();
         task.spawn(async move { record(&shop, job, news).await });
@@ -270,6 +271,16 @@ impl House {
 
     pub(crate) fn told(&self) -> Vec<&'static str> {
         self.herd.0.lock().unwrap().iter().map(|event| event.body.kind()).collect()
+    }
+
+    /// Waits until an event of `kind` went out.
+    pub(crate) async fn told_of(&self, kind: &str) {
+        soon(kind, async {
+            while !self.told().contains(&kind) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
@@ -320,6 +331,32 @@ impl House {
     }
 }
 
+fn shop(
+    config: Config,
+    store: Store,
+    herd: &Arc<Herd>,
+    broken: bool,
+) -> (Arc<Shop>, mpsc::UnboundedReceiver<Player>, CancellationToken) {
+    let (tell, players) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    let shop = Shop {
+        desk: Desk {
+            tenant: config.tenant.clone(),
+            store,
+            recipients: config.recipients.clone(),
+            gate: Mutex::new(Gate::default()),
+            notes: Notes::open(&config.recorder.work).unwrap(),
+            shy: Arc::default(),
+            stop: stop.clone(),
+        },
+        spool: Spool::open(&config.recorder.work).unwrap(),
+        herald: herd.clone(),
+        launch: Arc::new(Players { tell, broken }),
+        config,
+    };
+    (Arc::new(shop), players, stop)
+}
+
 async fn serve(s3: &mut JoinSet<()>, folder: &std::path::Path, at: SocketAddr) -> SocketAddr {
     let embedded = Embedded::bind(at, folder, "AKTEST", "secret-word").await.unwrap();
     let address = embedded.address();
@@ -331,11 +368,20 @@ async fn serve(s3: &mut JoinSet<()>, folder: &std::path::Path, at: SocketAddr) -
 pub(crate) struct Recording {
     pub(crate) path: RecordingPath,
     pub(crate) epoch: u32,
-    pub(crate) room: mpsc::Sender<Room>,
+    pub(crate) room: watch::Sender<Option<Room>>,
     task: JoinSet<()>,
 }
 
 impl Recording {
+    pub(crate) fn say(&self, news: Room) {
+        self.room.send_replace(Some(news));
+    }
+
+    /// Its worker is killed.
+    pub(crate) async fn dies(&mut self) {
+        self.task.shutdown().await;
+    }
+
     pub(crate) async fn ends(&mut self) {
         soon("the end", self.task.join_next()).await.unwrap().unwrap();
     }

@@ -4,4 +4,5 @@
 mod claims;
 pub(crate) mod house;
 mod recordings;
+mod takeovers;
 mod webinars;

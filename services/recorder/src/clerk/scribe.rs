@@ -1,0 +1,317 @@
+//! The lane of the record: its changes, one after the other, each for as long as it takes; signs of life between them;
+//! and, once the recording is offered, the look whether a successor is live.
+
+use std::time::Duration;
+
+use claim::{Answer, Change, Heard, Holder};
+use events::{Body, Event, Meta};
+use session::{Claim, Reason};
+use storage::{Description, RecordingPath, SealKey, Store, StoreError, recordings};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::{Duty, Held, LastResort, PAUSE, envelope, now};
+use crate::cell;
+
+/// Between two signs of life. Three must fail before anybody takes a holder for dead ([`claim::PATIENCE`]).
+const BEAT: Duration = Duration::from_secs(2);
+
+/// Between two looks for a successor.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(super) struct Scribe {
+    pub(super) path: RecordingPath,
+    pub(super) holder: Holder,
+    asked: Meta,
+    pub(super) store: Store,
+    news: mpsc::UnboundedSender<Event>,
+    told: mpsc::UnboundedSender<Claim>,
+    keeping: Keeping,
+    /// A segment of this epoch is stored.
+    stored: bool,
+    /// The store did not answer the last sign of life.
+    away: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// Ours, with a sign of life now and then.
+    Ours,
+    /// Offered: we look for a successor.
+    Offered,
+    /// Passed on, over, another's, or gone.
+    Nothing,
+}
+
+impl Scribe {
+    pub(super) fn new(
+        path: RecordingPath,
+        holder: Holder,
+        asked: Meta,
+        store: Store,
+        news: mpsc::UnboundedSender<Event>,
+        told: mpsc::UnboundedSender<Claim>,
+    ) -> Self {
+        Self { path, holder, asked, store, news, told, keeping: Keeping::Ours, stored: false, away: false }
+    }
+
+    pub(super) async fn work(mut self, mut todo: mpsc::UnboundedReceiver<Duty>) {
+        let mut next = Instant::now() + BEAT;
+        loop {
+            let pause = if self.keeping == Keeping::Offered { LOOK } else { BEAT };
+            next = next.min(Instant::now() + pause);
+            tokio::select! {
+                biased;
+                duty = todo.recv() => match duty {
+                    Some(duty) => self.perform(duty).await,
+                    None => return,
+                },
+                () = tokio::time::sleep_until(next), if self.keeping != Keeping::Nothing => {
+                    self.beat().await;
+                    next = Instant::now() + pause;
+                }
+            }
+        }
+    }
+
+    async fn perform(&mut self, duty: Duty) {
+        match duty {
+            Duty::Become(phase, reason) => {
+                self.change(Change::Become(phase, reason.map(Reason::word))).await;
+            }
+            Duty::Stored => {
+                self.stored = true;
+                self.beat().await;
+            }
+            Duty::Offer(last) => self.offer(last).await,
+            Duty::PassOn(to) => {
+                if self.keeping == Keeping::Ours {
+                    self.keeping = Keeping::Nothing;
+                    let (record, etag) = (self.holder.record().clone(), self.holder.etag().to_owned());
+                    // Whoever would go on has gone: the record falls silent, and a steward takes it.
+                    let _ = to.send(Held { path: self.path.clone(), record, etag });
+                }
+            }
+            Duty::GiveUp(last) => self.give_up(last).await,
+            Duty::Tell(body) => self.tell(body),
+            Duty::Describe(key, description) => self.describe(&key, &description).await,
+        }
+    }
+
+    pub(super) async fn offer(&mut self, last: LastResort) {
+        if self.change(Change::Offer).await {
+            self.keeping = Keeping::Offered;
+        } else {
+            self.give_up(last).await;
+        }
+    }
+
+    async fn give_up(&mut self, last: LastResort) {
+        let LastResort { phase, reason, tell } = last;
+        if self.change(Change::Become(phase, Some(reason.word()))).await {
+            tell.into_iter().for_each(|body| self.tell(body));
+        }
+    }
+
+    /// Makes `change`, for as long as that takes. False when it may not be made, or the record is not ours any more.
+    pub(super) async fn change(&mut self, change: Change) -> bool {
+        if self.keeping == Keeping::Nothing {
+            return false;
+        }
+        let heard = self.holder.begin(change, now());
+        self.through(heard).await
+    }
+
+    /// Asks on until the change is made or cannot be.
+    pub(super) async fn through(&mut self, mut heard: Heard) -> bool {
+        loop {
+            let Heard::Ask(ask) = heard else { return self.settled(heard) };
+            let answer = match cell::ask(&self.store, &self.path, &ask).await {
+                Ok(answer) => answer,
+                Err(why @ StoreError::BadRecord { .. }) => return self.spoilt(&why),
+                Err(why) => {
+                    warn!(error = &why as &dyn std::error::Error, "the record cannot be changed; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                    Answer::Unknown
+                }
+            };
+            heard = self.holder.hear(answer, now());
+        }
+    }
+
+    fn settled(&mut self, heard: Heard) -> bool {
+        match heard {
+            Heard::Done => {
+                if !self.holder.record().phase.open() {
+                    self.keeping = Keeping::Nothing;
+                }
+                return true;
+            }
+            Heard::Not(refused) => debug!(%refused, "the record stays as it is"),
+            Heard::Superseded(found) => {
+                warn!(epoch = found.epoch, "another worker has the recording");
+                self.keeping = Keeping::Nothing;
+                // Nobody listens: the session has ended.
+                let _ = self.told.send(Claim::Superseded);
+            }
+            Heard::Gone => {
+                error!(key = self.path.state(), "the record is gone; restore it from a backup");
+                self.keeping = Keeping::Nothing;
+            }
+            // Asked by the caller.
+            Heard::Ask(_) => {}
+        }
+        false
+    }
+
+    fn spoilt(&mut self, why: &StoreError) -> bool {
+        let error = why as &dyn std::error::Error;
+        error!(error, key = self.path.state(), "the record is spoilt; restore it from a backup");
+        self.keeping = Keeping::Nothing;
+        false
+    }
+
+    /// A sign of life, or a look for a successor. One try: the next one comes by itself.
+    pub(super) async fn beat(&mut self) {
+        let tried = match self.keeping {
+            Keeping::Ours => self.live().await,
+            Keeping::Offered => self.look().await,
+            Keeping::Nothing => Ok(()),
+        };
+        match tried {
+            Err(why @ StoreError::BadRecord { .. }) => drop(self.spoilt(&why)),
+            Err(why) if !self.away => {
+                self.away = true;
+                let error = &why as &dyn std::error::Error;
+                warn!(error, "no sign of life could be stored; recording goes on");
+            }
+            Ok(()) if self.away => {
+                self.away = false;
+                info!("the store takes signs of life again");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    async fn live(&mut self) -> Result<(), StoreError> {
+        let mut heard = self.holder.begin(Change::Beat { stored: self.stored }, now());
+        while let Heard::Ask(ask) = heard {
+            let answer = cell::ask(&self.store, &self.path, &ask).await?;
+            heard = self.holder.hear(answer, now());
+        }
+        self.settled(heard);
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let (found, _) = recordings::state(&self.store, &self.path).await?;
+        if self.holder.record().is_succeeded_by(&found) {
+            info!(epoch = found.epoch, "the successor is live");
+            self.keeping = Keeping::Nothing;
+            let _ = self.told.send(Claim::Taken);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, body: Body) {
+        // The other lane ends after this one.
+        let _ = self.news.send(envelope(&self.asked, self.holder.record(), body));
+    }
+
+    /// So that a live recording has its title; it is stored again, with everybody who came, at the end.
+    async fn describe(&self, key: &SealKey, description: &Description) {
+        let Ok(plain) = serde_json::to_vec(description) else { return };
+        let sealed = key.seal(plain);
+        let at = self.path.description(self.holder.record().epoch);
+        if let Err(why) = sealed.put(&self.store, &at).await {
+            warn!(error = &why as &dyn std::error::Error, "the early description is not stored; the last one will be");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claim::{Ask, Phase};
+    use storage::{Bucket, Condition};
+
+    use super::*;
+    use crate::rehearsal::house::{House, request};
+
+    async fn scribe(house: &House) -> (Scribe, mpsc::UnboundedReceiver<Claim>) {
+        let asked = request("run-1", |_| {});
+        let held = house.take(&asked).await.held;
+        let (tell, told) = mpsc::unbounded_channel();
+        let (news, _) = mpsc::unbounded_channel();
+        let holder = Holder::new(held.record, held.etag);
+        (Scribe::new(held.path, holder, asked.meta, house.shop.desk.store.clone(), news, tell), told)
+    }
+
+    /// Somebody writes the record behind the scribe's back.
+    async fn put(scribe: &Scribe, record: &claim::Record) {
+        recordings::swap(&scribe.store, &scribe.path, record, scribe.holder.etag()).await.unwrap();
+    }
+
+    /// Without an owner in it, nothing but its whole text says that it is ours.
+    #[tokio::test]
+    async fn an_offer_whose_answer_was_lost_is_known_again() {
+        let house = House::open().await;
+        let (mut scribe, mut told) = scribe(&house).await;
+        let Heard::Ask(Ask::Swap { next, .. }) = scribe.holder.begin(Change::Offer, now()) else { panic!("no offer") };
+        put(&scribe, &next).await;
+        let heard = scribe.holder.hear(Answer::Unknown, now());
+        assert!(scribe.through(heard).await);
+        assert_eq!(*scribe.holder.record(), *next);
+        assert!(told.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_another_took_is_left_to_it() {
+        let house = House::open().await;
+        let (mut scribe, mut told) = scribe(&house).await;
+        let taken = scribe.holder.record().take_over("another".into(), now()).unwrap();
+        put(&scribe, &taken).await;
+        scribe.beat().await;
+        assert_eq!(told.try_recv(), Ok(Claim::Superseded));
+        // And nothing more is written.
+        assert!(!scribe.change(Change::Become(Phase::Ended, None)).await);
+        assert_eq!(recordings::state(&scribe.store, &scribe.path).await.unwrap().0, taken);
+    }
+
+    #[tokio::test]
+    async fn who_has_handed_over_hears_of_the_first_segment_that_its_successor_has_stored() {
+        let house = House::open().await;
+        let (mut scribe, mut told) = scribe(&house).await;
+        assert!(scribe.change(Change::Become(Phase::Recording, None)).await);
+        scribe.offer(LastResort { phase: Phase::Ended, reason: Reason::WorkerStopped, tell: Vec::new() }).await;
+        scribe.beat().await;
+        let taken = scribe.holder.record().take("another".into(), now()).unwrap();
+        let mut steps = vec![taken.clone(), taken.becomes(Phase::Recording, None, now()).unwrap()];
+        steps.push(steps[1].beats(true, now()).unwrap());
+        for (n, step) in steps.iter().enumerate() {
+            assert!(told.try_recv().is_err(), "told before step {n}");
+            let (_, etag) = recordings::state(&scribe.store, &scribe.path).await.unwrap();
+            recordings::swap(&scribe.store, &scribe.path, step, &etag).await.unwrap();
+            scribe.beat().await;
+        }
+        assert_eq!(told.try_recv(), Ok(Claim::Taken));
+        assert_eq!(recordings::state(&scribe.store, &scribe.path).await.unwrap().0, steps[2]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_gone_or_spoilt_holds_up_nobody() {
+        for spoilt in [None, Some("{}")] {
+            let house = House::open().await;
+            let (mut scribe, _told) = scribe(&house).await;
+            let state = scribe.path.state();
+            match spoilt {
+                None => scribe.store.delete(Bucket::Media, &state).await.unwrap(),
+                Some(text) => {
+                    scribe.store.put(Bucket::Media, &state, text.into(), Condition::None).await.unwrap();
+                }
+            }
+            let ended = scribe.change(Change::Become(Phase::Ended, None));
+            assert!(!tokio::time::timeout(PAUSE, ended).await.unwrap(), "{spoilt:?}");
+        }
+    }
+}
