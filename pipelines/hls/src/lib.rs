@@ -4,13 +4,19 @@
 //! One [`Webinar`] is one live presentation of CMAF renditions, picture and sound apart, as rfc8216bis (protocol
 //! draft 22) describes it. It goes on when another worker takes over: the media sequence number (MSN) and the
 //! discontinuity sequence number count on over epochs, URIs are never used twice, and what never arrived is a GAP.
+//! With both workers at work for some seconds nothing is missing, and less than a part is seen twice.
 //!
 //! # Design
 //! - **One timeline for all renditions.** Segment n of an epoch has the same MSN, date and discontinuity number in
 //!   every rendition, so a player can change rendition anywhere and reports between renditions need no search.
-//! - **A late segment is worth more than a hole.** When a worker stalls, playlists stand still and players wait; a GAP
-//!   is listed only when something later has arrived. Blocking reloads cannot stand still, so a playlist clock comes
-//!   with low latency.
+//! - **A higher epoch is staged** until what it has pushed can take over: the lower one is fenced only then. The seam is
+//!   at a part, so dates of the two overlap by less than a second (rfc8216bis 6.2.1), and it is the same in all
+//!   renditions. Nobody waits for a lower epoch longer than for two segments of the higher one.
+//! - **A late segment is worth more than a hole**, up to two segments and a second: then the playlist clock
+//!   ([`Webinar::silent`]) lists GAPs as time goes by. It is not a clock: the caller says for how long nothing was heard,
+//!   so that the clocks of recorders and of the origin need not agree.
+//! - **GAPs, not only a discontinuity**: with them the list grows as wall time does, so that players neither stop asking
+//!   nor fall behind by the length of the hole, and PROGRAM-DATE-TIME is true on every line.
 //! - **Room for low latency.** Parts are pushed and kept one by one; a segment is the parts it was made of. Listing
 //!   them, hints and blocking reloads add to [`Webinar::playlist`]; nothing here would change.
 //! - **Own writer for media playlists** (DESIGN D10): m3u8-rs keeps durations as `f32`, leaves out a discontinuity
@@ -18,7 +24,9 @@
 
 mod media_playlist;
 mod multivariant;
+mod staged;
 mod stream;
+mod timeline;
 mod webinar;
 mod window;
 

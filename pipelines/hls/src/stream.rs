@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use media::{Init, MediaTime, Part, WallTime};
 
+use crate::PushError;
+
+/// Parts are as long as their frames say; the sum may differ from the segment by rounding, not by a frame.
+pub(crate) const ROUNDING: Duration = Duration::from_millis(10);
+
 /// One place on the timeline.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -29,6 +34,76 @@ impl Segment {
     pub(crate) fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes.len() as u64).sum()
     }
+
+    /// The date at which the next one begins.
+    pub(crate) fn until(&self) -> WallTime {
+        self.date.plus(self.lasts)
+    }
+
+    /// What follows it when nothing came.
+    pub(crate) fn gap_after(&self, lasts: Duration) -> Self {
+        Self {
+            msn: self.msn + 1,
+            epoch: self.epoch,
+            number: self.number + 1,
+            lasts,
+            ends: self.ends.plus(lasts),
+            date: self.until(),
+            turn: self.turn,
+            breaks: false,
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// Parts of segments not yet closed, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Open(BTreeMap<u64, Vec<Part>>);
+
+impl Open {
+    /// Keeps a part. One that is here already changes nothing.
+    pub(crate) fn keep(&mut self, part: Part) -> Result<(), PushError> {
+        let (segment, index) = (part.segment, part.index);
+        let parts = self.0.entry(segment).or_default();
+        let here = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        match index.cmp(&here) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => parts.push(part),
+            std::cmp::Ordering::Greater => return Err(PushError::PartsMissing { segment, index }),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn of(&self, number: u64) -> &[Part] {
+        self.0.get(&number).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn take(&mut self, number: u64) -> Vec<Part> {
+        self.0.remove(&number).unwrap_or_default()
+    }
+
+    /// How long the parts from segment `number` on last, up to the first segment of which there is none.
+    pub(crate) fn lasts_from(&self, number: u64) -> Duration {
+        (number..).map(|number| self.of(number)).take_while(|parts| !parts.is_empty()).map(sum).sum()
+    }
+
+    pub(crate) fn forget_before(&mut self, number: u64) {
+        self.0.retain(|open, _| *open >= number);
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.values().flatten().map(|part| part.bytes.len() as u64).sum()
+    }
+}
+
+/// How long parts last together.
+pub(crate) fn sum(parts: &[Part]) -> Duration {
+    parts.iter().map(|part| part.lasts).sum()
+}
+
+/// Whether `parts` are all of a segment that lasts `lasts`.
+pub(crate) fn whole(parts: &[Part], lasts: Duration) -> bool {
+    sum(parts).abs_diff(lasts) <= ROUNDING
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +111,8 @@ pub(crate) struct Stream {
     pub(crate) inits: BTreeMap<u32, Init>,
     /// Without holes in `msn`.
     pub(crate) segments: VecDeque<Segment>,
-    /// Of the newest epoch, by number.
-    pub(crate) open: BTreeMap<u64, Vec<Part>>,
+    /// Of the live epoch.
+    pub(crate) open: Open,
     pub(crate) rate: Rate,
 }
 
@@ -79,8 +154,7 @@ impl Stream {
 
     pub(crate) fn bytes(&self) -> u64 {
         let inits = self.inits.values().map(|init| init.bytes.len() as u64);
-        let open = self.open.values().flatten().map(|part| part.bytes.len() as u64);
-        inits.chain(open).chain(self.segments.iter().map(Segment::bytes)).sum()
+        inits.chain([self.open.bytes()]).chain(self.segments.iter().map(Segment::bytes)).sum()
     }
 }
 

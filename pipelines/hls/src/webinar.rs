@@ -1,12 +1,16 @@
-//! What is pushed, and where it falls on the one timeline.
+//! What may be pushed, and what is answered. Where an epoch falls on the timeline is `timeline`'s part, when viewers go on
+//! with another one is `staged`'.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use media::{Init, MediaTime, Part, Rendition, SegmentClosed, WallTime};
 
-use crate::stream::{Segment, Stream};
+use crate::staged::{MOST_STAGED, Staged};
+use crate::stream::{Segment, Stream, whole};
+use crate::timeline::{MOST_LOST, Start, gap_limit};
 use crate::{media_playlist, multivariant};
 
 /// What never changes over the life of a webinar.
@@ -50,6 +54,8 @@ pub enum State {
     /// Not yet enough to play without stalling.
     Waiting,
     Live,
+    /// Nothing has come for some time: GAPs are listed until a recorder is back.
+    Interrupted,
     Ended,
 }
 
@@ -58,42 +64,28 @@ pub enum State {
 pub struct Webinar {
     pub(crate) rules: Rules,
     pub(crate) streams: BTreeMap<Rendition, Stream>,
-    newest: u32,
-    /// Where the newest epoch lies on the timeline; none before its first closed segment.
-    start: Option<Start>,
-    turn: Option<u64>,
+    /// The epoch that viewers see. Lower ones are fenced.
+    pub(crate) live: u32,
+    /// The live epoch's segments before this one have no place.
+    pub(crate) from: u64,
+    /// Where the live epoch lies on the timeline; none before its first closed segment.
+    pub(crate) start: Option<Start>,
+    /// The live epoch has said that there is no more.
+    pub(crate) over: bool,
+    /// Higher epochs, which push beside the live one.
+    pub(crate) staged: BTreeMap<u32, Staged>,
+    pub(crate) turn: Option<u64>,
+    /// Where the list ended when the live epoch was last heard of; known once somebody has asked since.
+    pub(crate) quiet: Option<WallTime>,
+    pub(crate) interrupted: bool,
     /// The first MSN that is listed.
     pub(crate) head: u64,
     /// The first MSN whose bytes are kept.
     pub(crate) floor: u64,
     /// The longest that any playlist ever was.
     pub(crate) longest: Duration,
-    ended: bool,
+    pub(crate) ended: bool,
 }
-
-/// The first closed segment of an epoch, in whichever rendition.
-#[derive(Debug, Clone, Copy)]
-struct Start {
-    msn: u64,
-    number: u64,
-    begins: MediaTime,
-    date: WallTime,
-    turn: u64,
-    breaks: bool,
-}
-
-impl Start {
-    /// Wall time of a position in the epoch. One mapping for all renditions keeps their dates equal.
-    fn date(&self, at: MediaTime) -> WallTime {
-        self.date.plus(Duration::from_nanos(at.0.saturating_sub(self.begins.0)))
-    }
-}
-
-/// The longest run of lost segments that is filled with GAPs: about a day. What claims more is a broken counter.
-const MOST_LOST: u64 = 30_000;
-
-/// Parts are as long as their frames say; the sum may differ from the segment by rounding, not by a frame.
-const ROUNDING: Duration = Duration::from_millis(10);
 
 impl Webinar {
     #[must_use]
@@ -101,9 +93,14 @@ impl Webinar {
         Self {
             rules,
             streams: BTreeMap::new(),
-            newest: 0,
+            live: 0,
+            from: 0,
             start: None,
+            over: false,
+            staged: BTreeMap::new(),
             turn: None,
+            quiet: None,
+            interrupted: false,
             head: 0,
             floor: 0,
             longest: Duration::ZERO,
@@ -111,19 +108,25 @@ impl Webinar {
         }
     }
 
-    /// Takes a rendition's init section for `epoch`. A higher epoch than before fences all lower ones, and goes on with
-    /// a webinar that a lower one had ended: a worker that is told to stop says so before another has taken over.
+    /// Takes a rendition's init section for `epoch`. A higher epoch than the live one is staged: both may push until
+    /// viewers go on with the higher one. It also goes on with a webinar that a lower one had ended: a worker that is told
+    /// to stop says so before another has taken over.
     ///
     /// # Errors
     /// When the epoch is fenced or has ended, or had another init section before.
     pub fn init(&mut self, epoch: u32, init: Init) -> Result<(), PushError> {
-        self.admit(epoch)?;
-        if epoch > self.newest {
-            self.newest = epoch;
-            self.start = None;
-            self.ended = false;
-            self.streams.values_mut().for_each(|stream| stream.open.clear());
+        if self.streams.is_empty() && epoch > self.live {
+            (self.live, self.over, self.ended) = (epoch, false, false);
         }
+        self.admit(epoch)?;
+        if epoch > self.live {
+            self.staged.entry(epoch).or_default().init(init)?;
+            if self.staged.len() > MOST_STAGED {
+                self.staged.pop_first();
+            }
+            return Ok(());
+        }
+        self.quiet = None;
         let inits = &mut self.streams.entry(init.rendition.clone()).or_default().inits;
         if inits.get(&epoch).is_some_and(|known| *known != init) {
             return Err(PushError::InitChanged);
@@ -137,85 +140,65 @@ impl Webinar {
     /// # Errors
     /// When the epoch is fenced or unknown, the epoch has ended, or an earlier part of the segment is missing.
     pub fn part(&mut self, epoch: u32, part: Part) -> Result<(), PushError> {
-        let start = self.start;
-        let stream = self.stream(epoch, &part.rendition)?;
-        if closed(start, stream, part.segment) {
-            return Ok(());
-        }
-        let (segment, index) = (part.segment, part.index);
-        let parts = stream.open.entry(segment).or_default();
-        let here = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        match index.cmp(&here) {
-            std::cmp::Ordering::Less => Ok(()),
-            std::cmp::Ordering::Equal => {
-                parts.push(part);
-                Ok(())
+        self.admit(epoch)?;
+        if epoch > self.live {
+            self.staged(epoch)?.part(part)?;
+        } else {
+            let (start, from) = (self.start, self.from);
+            let stream = self.stream(&part.rendition)?;
+            if part.segment >= from && !closed(start, stream, part.segment) {
+                stream.open.keep(part)?;
             }
-            std::cmp::Ordering::Greater => Err(PushError::PartsMissing { segment, index }),
+            self.quiet = None;
         }
+        self.go_on();
+        Ok(())
     }
 
-    /// Lists a segment, and GAPs for those before it that never came; or a GAP if parts of its own are missing.
+    /// Lists a segment, and GAPs for those before it that never came; or a GAP if parts of its own are missing. Of a
+    /// staged epoch it is kept.
     ///
     /// # Errors
     /// When the epoch is fenced or unknown, the epoch has ended, or the segment does not fit the playlist.
     pub fn closed(&mut self, epoch: u32, closed: &SegmentClosed) -> Result<(), PushError> {
-        let number = closed.segment;
         if rounded(closed.lasts) > self.rules.target {
-            return Err(PushError::TooLong { segment: number, lasts: closed.lasts, target: self.rules.target });
+            let (segment, lasts) = (closed.segment, closed.lasts);
+            return Err(PushError::TooLong { segment, lasts, target: self.rules.target });
         }
-        self.stream(epoch, &closed.rendition)?;
-        let start = self.start.unwrap_or_else(|| self.begin(epoch, closed));
-        // The epoch began, for us, with a later segment: this one has no place any more.
-        let Some(ahead) = number.checked_sub(start.number) else { return Ok(()) };
-        let msn = start.msn + ahead;
-        let longest = gap_limit(self.rules.target);
-        let stream = self.stream(epoch, &closed.rendition)?;
-        let next = stream.next().unwrap_or(start.msn).max(start.msn);
-        let Some(missing) = msn.checked_sub(next) else { return Ok(()) };
-        if missing > MOST_LOST {
-            return Err(PushError::TooFarAhead { segment: number });
+        self.admit(epoch)?;
+        if epoch > self.live {
+            self.staged(epoch)?.closed(closed)?;
+        } else {
+            self.list(closed)?;
+            self.quiet = None;
         }
-        let place = |msn: u64, begins: MediaTime, lasts: Duration, parts: Vec<Part>| Segment {
-            msn,
-            epoch,
-            number: start.number + (msn - start.msn),
-            lasts,
-            ends: begins.plus(lasts),
-            date: start.date(begins),
-            turn: start.turn,
-            breaks: start.breaks && msn == start.msn,
-            parts,
-        };
-        let from = stream.segments.back().filter(|last| last.epoch == epoch).map_or(start.begins, |last| last.ends);
-        let hole = closed.begins.0.saturating_sub(from.0);
-        let each = Duration::from_nanos(hole.checked_div(missing).unwrap_or(0)).min(longest);
-        for n in 0..missing {
-            let begins = from.plus(each * u32::try_from(n).unwrap_or(u32::MAX));
-            stream.push(place(next + n, begins, each, Vec::new()));
-        }
-        let mut parts = stream.open.remove(&number).unwrap_or_default();
-        if parts.iter().map(|part| part.lasts).sum::<Duration>().abs_diff(closed.lasts) > ROUNDING {
-            parts.clear();
-        }
-        stream.open.retain(|open, _| *open > number);
-        stream.push(place(msn, closed.begins, closed.lasts, parts));
-        self.start = Some(start);
-        self.turn = Some(start.turn);
-        self.slide();
+        self.go_on();
         Ok(())
     }
 
-    /// No more will come of this epoch. Playlists get their ENDLIST, until a higher epoch takes it away again.
+    /// No more will come of this epoch. Playlists get their ENDLIST, until a higher epoch takes it away again; while a
+    /// higher one is staged, the webinar goes on with that.
     ///
     /// # Errors
     /// When the epoch is fenced. Ending twice is no error.
     pub fn end(&mut self, epoch: u32) -> Result<(), PushError> {
-        if epoch < self.newest {
-            return Err(PushError::Fenced { epoch, newest: self.newest });
+        if epoch < self.live {
+            return Err(PushError::Fenced { epoch, newest: self.live });
         }
-        self.ended = true;
-        self.streams.values_mut().for_each(|stream| stream.open.clear());
+        if self.staged.range(epoch..).any(|(staged, _)| *staged > epoch) {
+            if epoch == self.live {
+                self.over = true;
+                self.go_on();
+            } else {
+                self.staged.remove(&epoch);
+            }
+            return Ok(());
+        }
+        if epoch > self.live {
+            self.finish_with(epoch);
+        }
+        (self.over, self.ended) = (true, true);
+        self.streams.values_mut().for_each(|stream| stream.open = <_>::default());
         Ok(())
     }
 
@@ -226,15 +209,16 @@ impl Webinar {
         let listed = |stream: &Stream| stream.lasts_from(self.head) >= enough;
         match self.ended {
             true => State::Ended,
-            false if !self.streams.is_empty() && self.streams.values().all(listed) => State::Live,
-            false => State::Waiting,
+            false if self.streams.is_empty() || !self.streams.values().all(listed) => State::Waiting,
+            false if self.interrupted => State::Interrupted,
+            false => State::Live,
         }
     }
 
-    /// The newest epoch that pushed anything.
+    /// The epoch that viewers see.
     #[must_use]
     pub fn epoch(&self) -> u32 {
-        self.newest
+        self.live
     }
 
     /// How far back players can go.
@@ -273,67 +257,76 @@ impl Webinar {
     /// Media bytes held.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.streams.values().map(Stream::bytes).sum()
+        let staged = self.staged.values().map(Staged::bytes);
+        self.streams.values().map(Stream::bytes).chain(staged).sum()
     }
 
+    /// Whether `epoch` may push: the live one, or a higher one that is staged.
     fn admit(&self, epoch: u32) -> Result<(), PushError> {
-        if epoch < self.newest {
-            return Err(PushError::Fenced { epoch, newest: self.newest });
+        match epoch.cmp(&self.live) {
+            Ordering::Less => Err(PushError::Fenced { epoch, newest: self.live }),
+            Ordering::Equal if self.over => Err(PushError::Ended),
+            Ordering::Equal | Ordering::Greater => Ok(()),
         }
-        if self.ended && epoch == self.newest { Err(PushError::Ended) } else { Ok(()) }
     }
 
-    fn stream(&mut self, epoch: u32, rendition: &Rendition) -> Result<&mut Stream, PushError> {
-        self.admit(epoch)?;
-        let stream = self.streams.get_mut(rendition).ok_or(PushError::NoInit)?;
-        if stream.inits.contains_key(&epoch) { Ok(stream) } else { Err(PushError::NoInit) }
+    /// A rendition of the live epoch.
+    fn stream(&mut self, rendition: &Rendition) -> Result<&mut Stream, PushError> {
+        let live = self.live;
+        self.streams.get_mut(rendition).filter(|stream| stream.inits.contains_key(&live)).ok_or(PushError::NoInit)
     }
 
-    /// Finds the place of an epoch on the timeline, after all that is there.
-    fn begin(&mut self, epoch: u32, first: &SegmentClosed) -> Start {
-        let Some(next) = self.streams.values().filter_map(Stream::next).max() else {
-            let msn = first_msn(epoch, first);
-            (self.head, self.floor) = (msn, msn);
-            let turn = u64::from(epoch.saturating_sub(1));
-            return Start::of(first, msn, first.wall, turn, false);
+    fn staged(&mut self, epoch: u32) -> Result<&mut Staged, PushError> {
+        self.staged.get_mut(&epoch).ok_or(PushError::NoInit)
+    }
+
+    /// Lists a segment of the live epoch.
+    pub(crate) fn list(&mut self, closed: &SegmentClosed) -> Result<(), PushError> {
+        let (epoch, number) = (self.live, closed.segment);
+        let stream = self.stream(&closed.rendition)?;
+        let here = whole(stream.open.of(number), closed.lasts);
+        // Viewers never knew of what came before the first whole segment of an epoch.
+        if number < self.from || (self.start.is_none() && !here) {
+            return Ok(());
+        }
+        let start = self.start.unwrap_or_else(|| self.begin(epoch, closed));
+        // The epoch began, for us, with a later segment: this one has no place any more.
+        let Some(ahead) = number.checked_sub(start.number) else { return Ok(()) };
+        let msn = start.msn + ahead;
+        let longest = gap_limit(self.rules.target);
+        let stream = self.stream(&closed.rendition)?;
+        let next = stream.next().unwrap_or(start.msn).max(start.msn);
+        let Some(missing) = msn.checked_sub(next) else { return Ok(()) };
+        if missing > MOST_LOST {
+            return Err(PushError::TooFarAhead { segment: number });
+        }
+        let place = |msn: u64, begins: MediaTime, lasts: Duration, parts: Vec<Part>| Segment {
+            msn,
+            epoch,
+            number: start.number + (msn - start.msn),
+            lasts,
+            ends: begins.plus(lasts),
+            date: start.date(begins),
+            turn: start.turn,
+            breaks: start.breaks && msn == start.msn,
+            parts,
         };
-        self.level(next);
-        // A worker whose clock is behind must not make dates run backwards.
-        let ends = self.streams.values().filter_map(|stream| stream.segments.back());
-        let date = ends.map(|last| last.date.plus(last.lasts)).fold(first.wall, Ord::max);
-        Start::of(first, next, date, self.turn.map_or(0, |turn| turn + 1), true)
-    }
-
-    /// Fills renditions that the last epoch left shorter than others, so that all go on from `next`.
-    fn level(&mut self, next: u64) {
-        let shorter: Vec<(Rendition, u64)> =
-            self.streams.iter().filter_map(|(name, stream)| Some((name.clone(), stream.next()?))).collect();
-        for (name, from) in shorter {
-            for msn in from..next {
-                let Some(model) = self.streams.values().find_map(|stream| stream.at(msn)) else { return };
-                let gap = Segment { parts: Vec::new(), ..*model };
-                if let Some(stream) = self.streams.get_mut(&name) {
-                    stream.push(gap);
-                }
-            }
+        let from = stream.segments.back().filter(|last| last.epoch == epoch).map_or(start.begins, |last| last.ends);
+        let hole = closed.begins.0.saturating_sub(from.0);
+        let each = Duration::from_nanos(hole.checked_div(missing).unwrap_or(0)).min(longest);
+        for n in 0..missing {
+            let begins = from.plus(each * u32::try_from(n).unwrap_or(u32::MAX));
+            stream.push(place(next + n, begins, each, Vec::new()));
         }
+        let parts = stream.open.take(number);
+        stream.open.forget_before(number);
+        stream.push(place(msn, closed.begins, closed.lasts, if here { parts } else { Vec::new() }));
+        self.start = Some(start);
+        self.turn = Some(start.turn);
+        (self.quiet, self.interrupted) = (None, false);
+        self.slide();
+        Ok(())
     }
-}
-
-impl Start {
-    fn of(first: &SegmentClosed, msn: u64, date: WallTime, turn: u64, breaks: bool) -> Self {
-        Self { msn, number: first.segment, begins: first.begins, date, turn, breaks }
-    }
-}
-
-/// Where a webinar begins to count.
-///
-/// In epoch 1 a segment's MSN is its number, so an origin that lost its memory goes on where it was. In a later epoch
-/// such an origin cannot know how many segments there were; half the seconds since 1970 grow faster than segments do,
-/// so the number is above all that were given out before.
-fn first_msn(epoch: u32, first: &SegmentClosed) -> u64 {
-    let half_seconds = u64::try_from(first.wall.0 / 2_000_000).unwrap_or(0);
-    if epoch <= 1 { first.segment } else { half_seconds }
 }
 
 fn closed(start: Option<Start>, stream: &Stream, number: u64) -> bool {
@@ -345,9 +338,4 @@ fn closed(start: Option<Start>, stream: &Stream, number: u64) -> bool {
 /// As EXTINF is rounded before it is compared with the target.
 fn rounded(lasts: Duration) -> u64 {
     (lasts + Duration::from_millis(500)).as_secs()
-}
-
-/// The longest duration that still rounds to `target`.
-fn gap_limit(target: u64) -> Duration {
-    Duration::from_millis(target * 1000 + 499)
 }

@@ -57,7 +57,7 @@ fn a_new_epoch_breaks_the_timeline_and_counts_on() {
     first.run(&mut webinar, 2);
     // The first worker dies after its third picture segment, before the sound.
     first.push(&mut webinar, &video, SEGMENT).unwrap();
-    let mut second = Worker::start(&mut webinar, 2, NOON.plus(Duration::from_secs(17)));
+    let mut second = Worker::start(&mut webinar, 2, NOON.plus(Duration::from_secs(15)));
     second.run(&mut webinar, 1);
     expect![[r##"
         #EXTM3U
@@ -77,9 +77,17 @@ fn a_new_epoch_breaks_the_timeline_and_counts_on() {
         #EXT-X-GAP
         #EXTINF:3.200000,
         1-2.m4s
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:09.600Z
+        #EXT-X-GAP
+        #EXTINF:2.700000,
+        1-3.m4s
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:12.300Z
+        #EXT-X-GAP
+        #EXTINF:2.700000,
+        1-4.m4s
         #EXT-X-DISCONTINUITY
         #EXT-X-MAP:URI="2-init.mp4"
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:17.000Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:15.000Z
         #EXTINF:3.200000,
         2-0.m4s
     "##]]
@@ -91,30 +99,30 @@ fn a_new_epoch_breaks_the_timeline_and_counts_on() {
         #EXTM3U
         #EXT-X-VERSION:6
         #EXT-X-TARGETDURATION:3
-        #EXT-X-MEDIA-SEQUENCE:3
+        #EXT-X-MEDIA-SEQUENCE:5
         #EXT-X-DISCONTINUITY-SEQUENCE:0
         #EXT-X-INDEPENDENT-SEGMENTS
         #EXT-X-DISCONTINUITY
         #EXT-X-MAP:URI="2-init.mp4"
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:17.000Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:15.000Z
         #EXTINF:3.200000,
         2-0.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:20.200Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:18.200Z
         #EXTINF:3.200000,
         2-1.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:23.400Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:21.400Z
         #EXTINF:3.200000,
         2-2.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:26.600Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:24.600Z
         #EXTINF:3.200000,
         2-3.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:29.800Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:27.800Z
         #EXTINF:3.200000,
         2-4.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:33.000Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:31.000Z
         #EXTINF:3.200000,
         2-5.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:36.200Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:34.200Z
         #EXTINF:3.200000,
         2-6.m4s
         #EXT-X-ENDLIST
@@ -126,34 +134,34 @@ fn a_new_epoch_breaks_the_timeline_and_counts_on() {
 fn the_list_slides_past_a_break_and_counts_it() {
     let mut webinar = short_window();
     Worker::start(&mut webinar, 1, NOON).run(&mut webinar, 3);
-    Worker::start(&mut webinar, 2, NOON.plus(Duration::from_secs(17))).run(&mut webinar, 9);
+    Worker::start(&mut webinar, 2, NOON.plus(Duration::from_secs(15))).run(&mut webinar, 9);
     expect![[r##"
         #EXTM3U
         #EXT-X-VERSION:6
         #EXT-X-TARGETDURATION:3
-        #EXT-X-MEDIA-SEQUENCE:5
+        #EXT-X-MEDIA-SEQUENCE:7
         #EXT-X-DISCONTINUITY-SEQUENCE:1
         #EXT-X-INDEPENDENT-SEGMENTS
         #EXT-X-MAP:URI="2-init.mp4"
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:23.400Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:21.400Z
         #EXTINF:3.200000,
         2-2.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:26.600Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:24.600Z
         #EXTINF:3.200000,
         2-3.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:29.800Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:27.800Z
         #EXTINF:3.200000,
         2-4.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:33.000Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:31.000Z
         #EXTINF:3.200000,
         2-5.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:36.200Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:34.200Z
         #EXTINF:3.200000,
         2-6.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:39.400Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:37.400Z
         #EXTINF:3.200000,
         2-7.m4s
-        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:42.600Z
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-22T12:00:40.600Z
         #EXTINF:3.200000,
         2-8.m4s
     "##]]

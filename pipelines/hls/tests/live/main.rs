@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 mod goldens;
+mod handover;
 mod pushes;
 mod rules;
 mod worker;
+mod world;

@@ -78,6 +78,9 @@ impl Worker {
 
 pub(crate) const SEGMENT: Duration = Duration::from_millis(3200);
 
+/// Six of them are a segment, to the nanosecond that is lost.
+pub(crate) const PART: Duration = Duration::from_nanos(533_333_333);
+
 pub(crate) fn init(epoch: u32, rendition: Rendition) -> Init {
     let picture = (rendition == Rendition::video()).then(Canvas::default);
     let codec = if picture.is_some() { "avc1.64001f" } else { "mp4a.40.2" };
