@@ -19,6 +19,7 @@
     waiting: ["The webinar has not started yet", "This page starts by itself. You can leave it open."],
     live: ["Live", ""],
     press: ["Live", "Press play to watch."],
+    interrupted: ["The webinar is interrupted", "Waiting for the recorder to come back. It goes on by itself; you can leave this page open."],
     ended: ["The webinar has ended", "While this page is open you can watch its last minutes again."],
     gone: ["The webinar has ended", "Ask the organiser whether there is a recording."],
     problem: ["The stream is interrupted", "It goes on by itself. If not within a minute, check your connection and load this page again."],
@@ -51,7 +52,8 @@
     if (headline.textContent !== first) headline.textContent = first;
     if (advice.textContent !== second) advice.textContent = second;
     // Words cover the stage only while there is no picture to look at.
-    const covers = next === "waiting" || words === "gone" || (next === "problem" && video.readyState < 2);
+    const held = next === "problem" || next === "interrupted";
+    const covers = next === "waiting" || words === "gone" || (held && video.readyState < 2);
     stage.classList.toggle("covered", covers);
     cover.hidden = !covers;
     status.hidden = covers;
@@ -64,16 +66,22 @@
 
   const later = (task, seconds) => setTimeout(task, seconds * 1000);
 
-  // Asks again and again, spread out so that a full lecture hall does not ask at once.
-  async function wait() {
-    let told = null;
+  // What the origin says of the webinar; null when it says nothing.
+  async function ask() {
     try {
       const answer = await fetch(`/api/live/${id}`, { headers: { accept: "application/json" } });
-      if (answer.ok) told = (await answer.json()).state;
-    } catch { /* the network is away: ask again */ }
+      return answer.ok ? (await answer.json()).state : null;
+    } catch {
+      return null; // the network is away
+    }
+  }
+
+  // Asks again and again, spread out so that a full lecture hall does not ask at once.
+  async function wait() {
+    const told = await ask();
     if (told === "live" || told === "ended") return start(told);
     attempts += 1;
-    if (told === "waiting") show("waiting");
+    if (told === "waiting" || told === "interrupted") show(told);
     else if (attempts > 2) show("problem");
     const pause = document.hidden ? 15 : Math.min(3 + attempts / 10, 10);
     later(wait, pause * (0.8 + 0.4 * Math.random()));
@@ -173,13 +181,11 @@
   // A worker that was told to stop may have ended the stream before another took over.
   async function returns() {
     if (state !== "ended") return;
-    try {
-      if ((await (await fetch(`/api/live/${id}`)).json()).state === "live") {
-        if (player && player !== "native") player.destroy();
-        player = null;
-        return start("live");
-      }
-    } catch { /* the network is away: ask again */ }
+    if (await ask() === "live") {
+      if (player && player !== "native") player.destroy();
+      player = null;
+      return start("live");
+    }
     again = later(returns, 10 + 5 * Math.random());
   }
 
@@ -201,18 +207,18 @@
     const position = liveEdge();
     edge.hidden = over || !player || !position || position - video.currentTime < 12;
     if (video.currentTime !== lastTime) {
-      if (state === "problem" && player) show(over ? "ended" : "live");
+      if ((state === "problem" || state === "interrupted") && player) show(over ? "ended" : "live");
       [lastTime, still] = [video.currentTime, 0];
       return;
     }
     if (!player || video.paused || video.ended) return;
     still += 1;
-    if (still < 8 || still % 8) return;
-    if (state !== "ended") show("problem");
-    try {
-      const told = (await (await fetch(`/api/live/${id}`)).json()).state;
-      if (told === "ended" && video.buffered.length === 0) show("ended", "gone");
-    } catch { /* still away */ }
+    if (still < 3 || (still > 4 && still % 8)) return;
+    const told = await ask();
+    if (!still) return;
+    if (told === "interrupted") show("interrupted");
+    else if (still >= 8 && told === "ended" && video.buffered.length === 0) show("ended", "gone");
+    else if (still >= 8 && state !== "ended") show("problem");
   }, 1000);
 
   show("waiting");

@@ -4,13 +4,17 @@
 //!
 //! # Design
 //! - **From memory, never from S3** (DESIGN D10): live playlists from object storage stall players.
-//! - **Fenced by epoch** (DESIGN D11): a recorder that was superseded gets 409 and must stop pushing.
+//! - **Fenced by epoch** (DESIGN D11): a recorder that was superseded gets 409 and must stop pushing. With a newer one
+//!   beside it that is only once viewers have gone on with the newer one.
+//! - **The playlist clock goes on when somebody looks** (DESIGN D11): how long nothing was heard is known at any time, so
+//!   no task has to tick. After five minutes without a recorder lists stand still; the webinar still waits for one.
 //! - **Bodies are the same for every viewer** (DESIGN D12), with lifetimes that let any cache stand in front.
 //! - **Answers to a recorder say what to do**: 412 asks it to begin again with the init section (the origin has
 //!   restarted), 503 to wait, 400 and 413 to drop what it sent, 409 to stop.
 
 mod config;
 mod ingest;
+mod listen;
 mod page;
 mod problem;
 mod serve;
@@ -43,12 +47,8 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
         .with_context(|| format!("cannot listen on {}; set [origin].listen to a free address", config.listen))?;
     tracing::info!(listen = %config.listen, "origin serves webinars");
     let webinars = Arc::new(Webinars::new(&config));
-    let serving = axum::serve(listener, app(webinars, token)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        served = serving => served.context("cannot serve webinars any more"),
-        // A viewer on a slow line may take minutes for one segment.
-        () = async { stop.cancelled().await; tokio::time::sleep(LAST_ANSWERS).await } => Ok(()),
-    }
+    listen::serve(listener, app(webinars, token), stop, LAST_ANSWERS).await;
+    Ok(())
 }
 
 /// The whole service as a value: tests give it a listener of their own.

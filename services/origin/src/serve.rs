@@ -142,12 +142,13 @@ async fn live(State(webinars): State<Arc<Webinars>>) -> Response {
     ([Lifetime::Moment.header()], Json(webinars.live())).into_response()
 }
 
-/// `{"state": "waiting" | "live" | "ended"}`: what the page asks while it waits.
+/// `{"state": "waiting" | "live" | "interrupted" | "ended"}`: what the page asks while it waits.
 async fn state(State(webinars): State<Arc<Webinars>>, path: At<RecordingId>) -> Response {
     let Ok(Path(recording)) = path else { return absent("no such webinar") };
     let state = match webinars.state(recording) {
         hls::State::Waiting => "waiting",
         hls::State::Live => "live",
+        hls::State::Interrupted => "interrupted",
         hls::State::Ended => "ended",
     };
     ([Lifetime::Moment.header()], Json(serde_json::json!({ "state": state }))).into_response()

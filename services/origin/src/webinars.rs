@@ -24,6 +24,8 @@ pub struct Webinars {
 struct Kept {
     webinar: Webinar,
     pushed: Instant,
+    /// When the epoch that viewers see was last heard of: what the playlist clock counts from.
+    heard: Instant,
     /// Playlists as last written; thousands of viewers ask for the same text between two pushes.
     written: HashMap<Rendition, Bytes>,
 }
@@ -52,46 +54,49 @@ impl Webinars {
         let rules = self.rules;
         let one = kept.entry(id).or_insert_with(|| {
             tracing::info!(recording = %id, epoch, "a webinar begins");
-            Kept { webinar: Webinar::new(rules), pushed: Instant::now(), written: HashMap::new() }
+            let now = Instant::now();
+            Kept { webinar: Webinar::new(rules), pushed: now, heard: now, written: HashMap::new() }
         });
-        one.change(|webinar| webinar.init(epoch, init))
+        one.change(id, epoch, |webinar| webinar.init(epoch, init))
     }
 
     pub(crate) fn part(&self, id: RecordingId, epoch: u32, part: Part) -> Result<(), Refused> {
         let mut kept = self.lock();
         make_room(&mut kept, self.most, part.bytes.len() as u64)?;
-        // Parts change no playlist yet, so what is written stays true.
-        let one = kept.get_mut(&id).ok_or(Refused::Unknown)?;
-        one.pushed = Instant::now();
-        Ok(one.webinar.part(epoch, part)?)
+        kept.get_mut(&id).ok_or(Refused::Unknown)?.push(id, epoch, |webinar| webinar.part(epoch, part))
     }
 
     pub(crate) fn closed(&self, id: RecordingId, epoch: u32, closed: &SegmentClosed) -> Result<(), Refused> {
-        self.lock().get_mut(&id).ok_or(Refused::Unknown)?.change(|webinar| webinar.closed(epoch, closed))
+        self.lock().get_mut(&id).ok_or(Refused::Unknown)?.change(id, epoch, |webinar| webinar.closed(epoch, closed))
     }
 
     pub(crate) fn end(&self, id: RecordingId, epoch: u32) -> Result<(), Refused> {
-        self.lock().get_mut(&id).ok_or(Refused::Unknown)?.change(|webinar| webinar.end(epoch))?;
-        tracing::info!(recording = %id, epoch, "a webinar ends");
+        let mut kept = self.lock();
+        let one = kept.get_mut(&id).ok_or(Refused::Unknown)?;
+        one.change(id, epoch, |webinar| webinar.end(epoch))?;
+        let ended = one.webinar.state() == State::Ended;
+        tracing::info!(recording = %id, epoch, ended, "an epoch of a webinar ends");
         Ok(())
     }
 
     pub(crate) fn state(&self, id: RecordingId) -> State {
-        self.lock().get(&id).map_or(State::Waiting, |kept| kept.webinar.state())
+        self.lock().get_mut(&id).map_or(State::Waiting, |kept| kept.now().state())
     }
 
+    /// What is shown, interrupted or not.
     pub(crate) fn live(&self) -> Vec<RecordingId> {
-        let live = |kept: &Kept| kept.webinar.state() == State::Live;
-        self.lock().iter().filter(|(_, kept)| live(kept)).map(|(id, _)| *id).collect()
+        let live = |kept: &mut Kept| matches!(kept.now().state(), State::Live | State::Interrupted);
+        self.lock().iter_mut().filter_map(|(id, kept)| live(kept).then_some(*id)).collect()
     }
 
     pub(crate) fn multivariant(&self, id: RecordingId) -> Option<String> {
-        self.lock().get(&id)?.webinar.multivariant()
+        self.lock().get_mut(&id)?.now().multivariant()
     }
 
     pub(crate) fn playlist(&self, id: RecordingId, rendition: &Rendition) -> Option<Bytes> {
         let mut kept = self.lock();
         let one = kept.get_mut(&id)?;
+        one.now();
         if let Some(written) = one.written.get(rendition) {
             return Some(written.clone());
         }
@@ -115,10 +120,44 @@ impl Webinars {
 }
 
 impl Kept {
-    fn change(&mut self, push: impl FnOnce(&mut Webinar) -> Result<(), PushError>) -> Result<(), Refused> {
-        self.pushed = Instant::now();
+    /// The webinar as it is now: the playlist clock goes on when somebody looks at it.
+    fn now(&mut self) -> &Webinar {
+        if self.webinar.silent(self.heard.elapsed()) {
+            self.written.clear();
+        }
+        &self.webinar
+    }
+
+    /// Takes what changes a playlist.
+    fn change(
+        &mut self,
+        id: RecordingId,
+        epoch: u32,
+        push: impl FnOnce(&mut Webinar) -> Result<(), PushError>,
+    ) -> Result<(), Refused> {
         self.written.clear();
-        Ok(push(&mut self.webinar)?)
+        self.push(id, epoch, push)
+    }
+
+    /// Takes what changes no playlist, unless viewers go on with another epoch for it.
+    fn push(
+        &mut self,
+        id: RecordingId,
+        epoch: u32,
+        push: impl FnOnce(&mut Webinar) -> Result<(), PushError>,
+    ) -> Result<(), Refused> {
+        self.pushed = Instant::now();
+        let before = self.webinar.epoch();
+        push(&mut self.webinar)?;
+        let live = self.webinar.epoch();
+        if live != before {
+            tracing::info!(recording = %id, before, epoch = live, "viewers go on with another epoch");
+            self.written.clear();
+        }
+        if epoch == before || epoch == live {
+            self.heard = self.pushed;
+        }
+        Ok(())
     }
 }
 

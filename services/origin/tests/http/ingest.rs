@@ -144,3 +144,51 @@ async fn memory_has_a_cap_and_the_oldest_minutes_go_first() {
     assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(origin.get(&format!("/hls/{id}/video/1-19.m4s")).await.status(), StatusCode::OK);
 }
+
+/// Two recorders are at work when the origin restarts. Each is asked for its beginning again, in whatever order they come,
+/// and viewers go on with the new one; what the old one says at its end ends nothing.
+#[tokio::test]
+async fn a_restart_in_the_middle_of_a_hand_over_loses_neither() {
+    let (id, video) = (recording("restart-2"), Rendition::video());
+    let begins = |segment: u64| MediaTime(segment * 3_200_000_000);
+    let whole = async |of: &Recorder<'_>, segment: u64| {
+        let part = of.part(&video, segment, 0, SEGMENT, vec![1]).await.status();
+        (part, of.closed(&video, segment, begins(segment), SEGMENT).await.status())
+    };
+    const TAKEN: StatusCode = StatusCode::NO_CONTENT;
+    let origin = Origin::start(&Config::default()).await;
+    let old = Recorder::new(&origin, id, 1);
+    // Four and a half segments later.
+    let new = Recorder { began: old.began.plus(SEGMENT * 9 / 2), ..Recorder::new(&origin, id, 2) };
+    for recorder in [&new, &old] {
+        assert_eq!(recorder.part(&video, 9, 1, SEGMENT / 2, vec![1]).await.status(), StatusCode::PRECONDITION_FAILED);
+    }
+    // The old one is the first to begin again; its segment 9 is broken, and no beginning.
+    for recorder in [&old, &new] {
+        taken(&recorder.init(&video, vec![1]).await);
+        assert_eq!(recorder.part(&video, 9, 1, SEGMENT / 2, vec![1]).await.status(), StatusCode::PRECONDITION_FAILED);
+        taken(&recorder.closed(&video, 9, begins(9), SEGMENT).await);
+    }
+    for segment in 10..15 {
+        assert_eq!(whole(&old, segment).await, (TAKEN, TAKEN));
+    }
+    assert_eq!(whole(&new, 10).await, (TAKEN, TAKEN));
+    taken(&old.end().await);
+    let playlist = origin.text(&format!("/hls/{id}/video/index.m3u8")).await;
+    let lines: Vec<&str> = playlist.lines().filter(|line| line.contains("m4s") || line.contains("GAP")).collect();
+    let old_ones = ["1-10.m4s", "1-11.m4s", "1-12.m4s", "1-13.m4s", "1-14.m4s"];
+    assert_eq!((&lines[..5], playlist.contains("ENDLIST")), (&old_ones[..], false), "{playlist}");
+    assert!(playlist.contains("#EXT-X-MEDIA-SEQUENCE:10\n"), "{playlist}");
+    assert_eq!(whole(&new, 11).await, (TAKEN, TAKEN));
+    let playlist = origin.text(&format!("/hls/{id}/video/index.m3u8")).await;
+    assert!(playlist.ends_with("2-11.m4s\n"), "{playlist}");
+    assert_eq!(whole(&old, 15).await, (StatusCode::CONFLICT, StatusCode::CONFLICT));
+
+    // With the new one first, the old one has nothing more to say.
+    let again = Origin::start(&Config::default()).await;
+    let [old, new] = [1, 2].map(|epoch| Recorder::new(&again, id, epoch));
+    taken(&new.init(&video, vec![1]).await);
+    assert_eq!(old.init(&video, vec![1]).await.status(), StatusCode::CONFLICT);
+    assert_eq!(old.end().await.status(), StatusCode::CONFLICT);
+    assert_eq!(whole(&new, 12).await, (TAKEN, TAKEN));
+}

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 mod browser;
+mod footage;
+mod handover;
 mod ingest;
 mod play;
 mod server;

@@ -7,7 +7,7 @@ use origin::Config;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::server::{Origin, Recorder, recording, taken};
+use crate::server::{Origin, Recorder, SEGMENT, recording, taken};
 
 fn master(text: &str) -> MasterPlaylist {
     parse_master_playlist_res(text.as_bytes()).unwrap()
@@ -79,8 +79,10 @@ async fn states_follow_the_webinar_and_live_ones_are_listed() {
 async fn a_take_over_goes_on_in_the_same_playlist() {
     let origin = Origin::start(&Config::default()).await;
     let id = recording("epochs");
-    Recorder::new(&origin, id, 1).run(3).await;
-    Recorder::new(&origin, id, 2).run(2).await;
+    let first = Recorder::new(&origin, id, 1);
+    first.run(3).await;
+    let began = first.began.plus(SEGMENT * 3);
+    Recorder { began, ..Recorder::new(&origin, id, 2) }.run(2).await;
     let playlist = media(&origin.text(&format!("/hls/{id}/video/index.m3u8")).await);
     let uris: Vec<&str> = playlist.segments.iter().map(|segment| segment.uri.as_str()).collect();
     assert_eq!(uris, ["1-0.m4s", "1-1.m4s", "1-2.m4s", "2-0.m4s", "2-1.m4s"]);

@@ -61,11 +61,17 @@ pub(crate) struct Recorder<'a> {
     pub(crate) recording: RecordingId,
     pub(crate) epoch: u32,
     pub(crate) token: &'static str,
+    /// When its first sample was captured.
+    pub(crate) began: WallTime,
 }
+
+/// 2026-11-22T12:00:00Z.
+pub(crate) const NOON: WallTime = WallTime(1_795_348_800_000_000);
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(origin: &'a Origin, recording: RecordingId, epoch: u32) -> Self {
-        Self { origin, recording, epoch, token: TOKEN }
+        let began = NOON.plus(Duration::from_secs(100) * epoch);
+        Self { origin, recording, epoch, token: TOKEN, began }
     }
 
     fn at(&self, rest: &str) -> String {
@@ -109,8 +115,7 @@ impl<'a> Recorder<'a> {
         begins: MediaTime,
         lasts: Duration,
     ) -> Response {
-        let began = 1_795_348_800_000_000 + i64::from(self.epoch) * 100_000_000;
-        let wall = WallTime(began).plus(Duration::from_nanos(begins.0));
+        let wall = self.began.plus(Duration::from_nanos(begins.0));
         let closed = SegmentClosed { rendition: rendition.clone(), segment, begins, lasts, wall };
         let post = self.origin.http.post(self.at(&format!("{rendition}/{segment}/closed")));
         post.bearer_auth(self.token).json(&closed).send().await.unwrap()

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 struct Service(Child);
 
 impl Drop for Service {
@@ -33,6 +35,14 @@ async fn it_serves_until_it_is_told_to_stop() {
         assert!(Instant::now() < deadline, "the origin does not come up");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // Half a request is not waited for; a whole one beside it is answered meanwhile.
+    let mut half = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost: here\r\nx-slow: ").await.unwrap();
+    let begun = Instant::now();
+    let closed = async { while half.read(&mut [0; 512]).await.is_ok_and(|read| read > 0) {} };
+    assert!(reqwest::get(&url).await.unwrap().status().is_success());
+    tokio::time::timeout(Duration::from_secs(40), closed).await.expect("half a request is closed");
+    assert!(begun.elapsed() > Duration::from_secs(5), "a slow line has time");
     assert!(Command::new("kill").arg(service.0.id().to_string()).status().unwrap().success());
     assert!(service.0.wait().unwrap().success());
     assert!(!std::fs::read_to_string(folder.path().join("err")).unwrap().contains("0123456789abcdef"));

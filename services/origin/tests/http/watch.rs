@@ -1,61 +1,27 @@
-//! The watch page in a real browser, with real H.264 and AAC that ffmpeg made.
+//! The watch page in a real browser.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use media::{MediaTime, Rendition};
+use media::MediaTime;
 use origin::Config;
 
 use crate::browser::Browser;
-use crate::server::{Origin, Recorder, recording, taken};
+use crate::footage::{Cut, PARTS, footage, part};
+use crate::server::{Origin, Recorder, SEGMENT, recording, taken};
 
-/// One rendition as a compositor would cut it.
-struct Cut {
-    rendition: Rendition,
-    init: Vec<u8>,
-    segments: Vec<(Duration, Vec<u8>)>,
-}
-
-/// `seconds` of a test picture and a tone, in CMAF segments of 3.2 s.
-fn media(folder: &Path, seconds: &str) -> [Cut; 2] {
-    let source = [
-        (Rendition::video(), "testsrc2=size=640x360:rate=30", "libx264 -preset ultrafast -g 48 -sc_threshold 0 -bf 0"),
-        (Rendition::audio(), "sine=frequency=440:sample_rate=48000", "aac -b:a 128k -ac 2"),
-    ];
-    source.map(|(rendition, input, codec)| {
-        let folder = folder.join(rendition.as_str());
-        std::fs::create_dir(&folder).unwrap();
-        let stream = if rendition == Rendition::video() { "-c:v" } else { "-c:a" };
-        let done = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi", "-i", input, "-t", seconds, stream])
-            .args(codec.split(' '))
-            .args(["-f", "hls", "-hls_time", "3.2", "-hls_list_size", "0", "-hls_segment_type", "fmp4"])
-            .args(["-hls_fmp4_init_filename", "init.mp4", "-hls_segment_filename", "%d.m4s", "index.m3u8"])
-            .current_dir(&folder)
-            .status()
-            .expect("ffmpeg is installed");
-        assert!(done.success());
-        let playlist = std::fs::read(folder.join("index.m3u8")).unwrap();
-        let playlist = m3u8_rs::parse_media_playlist_res(&playlist).unwrap();
-        let segments = playlist.segments.iter().map(|segment| {
-            (Duration::from_secs_f32(segment.duration), std::fs::read(folder.join(&segment.uri)).unwrap())
-        });
-        Cut { init: std::fs::read(folder.join("init.mp4")).unwrap(), segments: segments.collect(), rendition }
-    })
-}
-
-async fn push(recorder: &Recorder<'_>, cuts: &[Cut], count: usize) {
+/// All that the cuts hold, at once.
+async fn push(recorder: &Recorder<'_>, cuts: &[Cut], segments: usize) {
     for cut in cuts {
         taken(&recorder.init(&cut.rendition, cut.init.clone()).await);
     }
-    let mut begins = [MediaTime(0); 2];
-    for n in 0..count {
-        for (cut, begins) in cuts.iter().zip(&mut begins) {
-            let (lasts, bytes) = &cut.segments[n];
-            taken(&recorder.part(&cut.rendition, n as u64, 0, *lasts, bytes.clone()).await);
-            taken(&recorder.closed(&cut.rendition, n as u64, *begins, *lasts).await);
-            *begins = begins.plus(*lasts);
+    for n in 0..segments * PARTS {
+        for cut in cuts {
+            let (segment, index) = ((n / PARTS) as u64, u32::try_from(n % PARTS).unwrap());
+            taken(&recorder.part(&cut.rendition, segment, index, part(), cut.parts[n].clone()).await);
+            if n % PARTS == PARTS - 1 {
+                let begins = MediaTime(segment * 3_200_000_000);
+                taken(&recorder.closed(&cut.rendition, segment, begins, SEGMENT).await);
+            }
         }
     }
 }
@@ -63,7 +29,7 @@ async fn push(recorder: &Recorder<'_>, cuts: &[Cut], count: usize) {
 #[tokio::test]
 async fn a_viewer_waits_watches_across_a_take_over_and_sees_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let cuts = media(folder.path(), "12.8");
+    let cuts = footage(folder.path(), 0, 24);
     let origin = Origin::start(&Config::default()).await;
     let id = recording("viewer");
     let browser = Browser::open(folder.path(), (1280, 900), &[]).await;
@@ -73,13 +39,14 @@ async fn a_viewer_waits_watches_across_a_take_over_and_sees_the_end() {
     browser.until("the page waits", soon, "return document.documentElement.dataset.state === 'waiting'").await;
     browser.screenshot("watch-waiting").await;
 
-    push(&Recorder::new(&origin, id, 1), &cuts, 4).await;
+    let first = Recorder::new(&origin, id, 1);
+    push(&first, &cuts, 4).await;
     browser.until("it starts by itself", soon, "return lectern.state === 'live' && lectern.playedSeconds > 1").await;
     let shown = browser.ask("const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]").await;
-    assert_eq!(shown, serde_json::json!([640, 360]));
+    assert_eq!(shown, serde_json::json!([640, 160]));
     browser.screenshot("watch-live").await;
 
-    let second = Recorder::new(&origin, id, 2);
+    let second = Recorder { began: first.began.plus(SEGMENT * 4), ..Recorder::new(&origin, id, 2) };
     push(&second, &cuts, 3).await;
     taken(&second.end().await);
     browser.until("it plays to the end", soon * 2, "return lectern.state === 'ended'").await;
@@ -111,4 +78,35 @@ async fn on_a_phone_nothing_sticks_out_and_problems_are_said() {
     let said = browser.ask("return document.body.innerText").await;
     assert!(said.as_str().unwrap().contains("The stream is interrupted"), "{said}");
     browser.screenshot("watch-problem").await;
+}
+
+/// Who comes while the recorder is away is told so, and sees the webinar when it is back.
+#[tokio::test]
+async fn an_interruption_is_said_and_is_over_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let cuts = footage(folder.path(), 0, 24);
+    let origin = Origin::start(&Config::default()).await;
+    let id = recording("interrupted");
+    let browser = Browser::open(folder.path(), (1280, 900), &[]).await;
+    let soon = Duration::from_secs(30);
+    let first = Recorder::new(&origin, id, 1);
+    push(&first, &cuts, 4).await;
+    let died = std::time::Instant::now();
+    let state = async || origin.text(&format!("/api/live/{id}")).await;
+    while !state().await.contains("interrupted") {
+        assert!(died.elapsed() < soon, "{}", state().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    browser.goto(&format!("{}/watch/{id}", origin.url)).await;
+    browser.until("the page says so", soon, "return window.lectern && lectern.state === 'interrupted'").await;
+    let said = "const words = document.getElementById('words');
+        return words.getAttribute('role') === 'status' && !words.hidden && words.innerText";
+    let said = browser.ask(said).await;
+    assert!(said.as_str().unwrap().contains("Waiting for the recorder to come back"), "{said}");
+    browser.screenshot("watch-interrupted").await;
+    let began = first.began.plus(SEGMENT * 4 + died.elapsed());
+    let second = Recorder { began, ..Recorder::new(&origin, id, 2) };
+    push(&second, &cuts, 1).await;
+    // One segment is not yet enough to play without a stall; it begins nonetheless.
+    browser.until("it plays", soon, "return lectern.state === 'live' && lectern.playedSeconds > 1").await;
 }
