@@ -109,7 +109,7 @@ impl Seen {
     /// The longest time without a new frame, and all times of more than half a second together.
     fn stalls(&self) -> (f64, f64) {
         let pauses = || self.0.windows(2).map(|two| two[1].0 - two[0].0);
-        (pauses().fold(0.0, f64::max), pauses().filter(|pause| *pause > 0.5).sum())
+        (pauses().fold(0.0, f64::max), pauses().filter(|pause| *pause > 0.5).sum::<f64>().max(0.0))
     }
 
     fn last(&self) -> f64 {

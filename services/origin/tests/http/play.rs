@@ -1,7 +1,9 @@
 //! What players are answered.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use ::media::{MediaTime, Rendition};
 use m3u8_rs::{MasterPlaylist, MediaPlaylist, parse_master_playlist_res, parse_media_playlist_res};
 use origin::Config;
 use reqwest::StatusCode;
@@ -92,6 +94,68 @@ async fn a_take_over_goes_on_in_the_same_playlist() {
     assert_eq!(inits, ["1-init.mp4", "2-init.mp4"]);
     assert_eq!(origin.text(&format!("/hls/{id}/video/2-init.mp4")).await, "init 2 video");
     assert_eq!(origin.text(&format!("/hls/{id}/audio/2-1.m4s")).await, "audio 1.0;audio 1.1;");
+}
+
+/// Viewers go on with another epoch at a part: what was written before is no longer true.
+#[tokio::test]
+async fn a_hand_over_shows_at_once() {
+    let origin = Origin::start(&Config::default()).await;
+    let id = recording("seam");
+    let video = Rendition::video();
+    let old = Recorder::new(&origin, id, 1);
+    let new = Recorder { began: old.began.plus(SEGMENT * 2 + SEGMENT / 2), ..Recorder::new(&origin, id, 2) };
+    for recorder in [&old, &new] {
+        taken(&recorder.init(&video, vec![1]).await);
+    }
+    let segment = async |recorder: &Recorder<'_>, n: u64, parts: u32| {
+        for part in 0..parts {
+            taken(&recorder.part(&video, n, part, SEGMENT / 6, format!("{n}.{part};").into_bytes()).await);
+        }
+        if parts == 6 {
+            taken(&recorder.closed(&video, n, MediaTime(n * 3_200_000_000), SEGMENT).await);
+        }
+    };
+    let text = async || origin.text(&format!("/hls/{id}/video/index.m3u8")).await;
+    for n in 0..3 {
+        segment(&old, n, 6).await;
+    }
+    segment(&new, 0, 6).await;
+    segment(&old, 3, 2).await;
+    assert!(text().await.ends_with("1-2.m4s\n"));
+    // With its third part the old one reaches the middle of its segment, where the new one begins its second.
+    segment(&old, 3, 3).await;
+    assert!(text().await.ends_with("#EXTINF:1.600000,\n1-3.m4s\n"), "{}", text().await);
+    assert_eq!(origin.text(&format!("/hls/{id}/video/1-3.m4s")).await, "3.0;3.1;3.2;");
+    assert_eq!(old.part(&video, 3, 3, SEGMENT / 6, vec![1]).await.status(), StatusCode::CONFLICT);
+    segment(&new, 1, 6).await;
+    assert!(text().await.ends_with("2-1.m4s\n"));
+}
+
+/// A recorder that joins and makes no segment does not hide that the one before is gone.
+#[tokio::test]
+async fn silence_is_seen_whoever_else_pushes() {
+    let origin = Origin::start(&Config::default()).await;
+    let id = recording("silence");
+    let video = Rendition::video();
+    let old = Recorder::new(&origin, id, 1);
+    old.run(4).await;
+    let stuck = Recorder { began: old.began.plus(SEGMENT * 5), ..Recorder::new(&origin, id, 2) };
+    taken(&stuck.init(&video, vec![1]).await);
+    let begun = Instant::now();
+    let state = async || origin.text(&format!("/api/live/{id}")).await;
+    for part in 0.. {
+        taken(&stuck.part(&video, 0, part, SEGMENT / 6, vec![1]).await);
+        if state().await.contains("interrupted") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", state().await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(7), "not before two segments and a second");
+    let playlist = media(&origin.text(&format!("/hls/{id}/video/index.m3u8")).await);
+    assert!(playlist.segments.len() >= 5 && !playlist.end_list);
+    let live = origin.get("/api/live").await.json::<Vec<String>>().await.unwrap();
+    assert_eq!(live, [id.to_string()]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The watch page in a real browser.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::MediaTime;
 use origin::Config;
@@ -80,7 +80,7 @@ async fn on_a_phone_nothing_sticks_out_and_problems_are_said() {
     browser.screenshot("watch-problem").await;
 }
 
-/// Who comes while the recorder is away is told so, and sees the webinar when it is back.
+/// Who watches when the recorder goes is told so, as is who comes meanwhile; both see the webinar when it is back.
 #[tokio::test]
 async fn an_interruption_is_said_and_is_over_by_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,25 +88,42 @@ async fn an_interruption_is_said_and_is_over_by_itself() {
     let origin = Origin::start(&Config::default()).await;
     let id = recording("interrupted");
     let browser = Browser::open(folder.path(), (1280, 900), &[]).await;
-    let soon = Duration::from_secs(30);
+    let soon = Duration::from_secs(40);
+    let begun = Instant::now();
     let first = Recorder::new(&origin, id, 1);
+    let now = || first.began.plus(SEGMENT * 4 + begun.elapsed());
     push(&first, &cuts, 4).await;
-    let died = std::time::Instant::now();
-    let state = async || origin.text(&format!("/api/live/{id}")).await;
-    while !state().await.contains("interrupted") {
-        assert!(died.elapsed() < soon, "{}", state().await);
+    browser.goto(&format!("{}/watch/{id}", origin.url)).await;
+    let interrupted = "return window.lectern && lectern.state === 'interrupted'";
+    let said = async |element: &str| {
+        let script = format!(
+            "const words = document.getElementById('{element}');
+             return words.getAttribute('role') === 'status' && !words.hidden && words.innerText"
+        );
+        let said = browser.ask(&script).await;
+        assert!(said.as_str().is_some_and(|said| said.contains("Waiting for the recorder to come back")), "{said}");
+    };
+    let live = async |seconds: f64| {
+        let script = format!("return lectern.state === 'live' && lectern.playedSeconds > {seconds}");
+        browser.until("it plays", soon, &script).await;
+    };
+    live(1.0).await;
+    // It plays what there is; then the last picture stands under the words.
+    browser.until("it says so to who watches", soon, interrupted).await;
+    said("status").await;
+    browser.screenshot("watch-interrupted").await;
+    push(&Recorder { began: now(), ..Recorder::new(&origin, id, 2) }, &cuts, 3).await;
+    live(browser.ask("return lectern.playedSeconds").await.as_f64().unwrap() + 2.0).await;
+
+    let died = Instant::now();
+    while !origin.text(&format!("/api/live/{id}")).await.contains("interrupted") {
+        assert!(died.elapsed() < soon, "the origin does not notice");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     browser.goto(&format!("{}/watch/{id}", origin.url)).await;
-    browser.until("the page says so", soon, "return window.lectern && lectern.state === 'interrupted'").await;
-    let said = "const words = document.getElementById('words');
-        return words.getAttribute('role') === 'status' && !words.hidden && words.innerText";
-    let said = browser.ask(said).await;
-    assert!(said.as_str().unwrap().contains("Waiting for the recorder to come back"), "{said}");
-    browser.screenshot("watch-interrupted").await;
-    let began = first.began.plus(SEGMENT * 4 + died.elapsed());
-    let second = Recorder { began, ..Recorder::new(&origin, id, 2) };
-    push(&second, &cuts, 1).await;
+    browser.until("it says so to who comes", soon, interrupted).await;
+    said("words").await;
     // One segment is not yet enough to play without a stall; it begins nonetheless.
-    browser.until("it plays", soon, "return lectern.state === 'live' && lectern.playedSeconds > 1").await;
+    push(&Recorder { began: now(), ..Recorder::new(&origin, id, 3) }, &cuts, 1).await;
+    live(1.0).await;
 }
