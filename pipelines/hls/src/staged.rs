@@ -99,16 +99,19 @@ impl Webinar {
             return Some(best);
         }
         let (_, first) = staged.beginnings().next()?;
-        let (next, begins) = staged.beginnings().last()?;
+        let (_, begins) = staged.beginnings().last()?;
         let reach = self.reach();
         // The old one is here, or so far behind that there is a hole anyway.
         let here = reach.plus(ROUNDING) >= begins && listed <= begins.plus(TWICE);
         let hole = first > reach.plus(Duration::from_secs(self.rules.target));
-        if here { Some(next) } else { hole.then_some(best) }
+        (here || hole).then_some(best)
     }
 
-    /// The latest staged segment that leaves no gap; else the first.
+    /// The latest staged segment that leaves no gap; else the first, as after GAPs, which nobody needs to see whole.
     fn best(&self, staged: &Staged) -> Option<u64> {
+        if self.interrupted {
+            return staged.beginnings().next().map(|(number, _)| number);
+        }
         let reach = self.reach().plus(ROUNDING);
         let within = staged.beginnings().take_while(|(_, begins)| *begins <= reach).last();
         within.or_else(|| staged.beginnings().next()).map(|(number, _)| number)

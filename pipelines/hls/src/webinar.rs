@@ -66,7 +66,7 @@ pub struct Webinar {
     pub(crate) streams: BTreeMap<Rendition, Stream>,
     /// The epoch that viewers see. Lower ones are fenced.
     pub(crate) live: u32,
-    /// The live epoch's segments before this one have no place.
+    /// The live epoch's parts of segments before this one have no place.
     pub(crate) from: u64,
     /// Where the live epoch lies on the timeline; none before its first closed segment.
     pub(crate) start: Option<Start>,
@@ -285,8 +285,8 @@ impl Webinar {
         let (epoch, number) = (self.live, closed.segment);
         let stream = self.stream(&closed.rendition)?;
         let here = whole(stream.open.of(number), closed.lasts);
-        // Viewers never knew of what came before the first whole segment of an epoch.
-        if number < self.from || (self.start.is_none() && !here) {
+        // An epoch begins with a whole segment; viewers never knew of what came before.
+        if self.start.is_none() && !here {
             return Ok(());
         }
         let start = self.start.unwrap_or_else(|| self.begin(epoch, closed));

@@ -109,6 +109,26 @@ fn clocks_that_differ_a_little_make_no_gap() {
     }
 }
 
+/// The new one says again what viewers saw of the old one.
+#[test]
+fn repeats_from_before_the_seam_have_no_place() {
+    let mut webinar = Webinar::new(Rules::default());
+    let mut old = Pushes::start(&mut webinar, 1, Duration::ZERO, 0, Duration::ZERO);
+    let joined = Duration::from_millis(16_700);
+    run(&mut webinar, joined, &mut [&mut old]);
+    let mut new = Pushes::start(&mut webinar, 2, joined, 0, Duration::ZERO);
+    let first = new.worker.clone();
+    run(&mut webinar, joined + SEGMENT + PART * 2, &mut [&mut old, &mut new]);
+    let before = playlists(&webinar);
+    assert!(old.stopped && before[0].segments.iter().all(|listed| listed.uri.starts_with("1-")));
+    for rendition in RENDITIONS.map(|name| name()) {
+        first.push(&mut webinar, &rendition, SEGMENT).unwrap();
+    }
+    assert_eq!(playlists(&webinar), before);
+    run(&mut webinar, joined + SEGMENT * 2, &mut [&mut new]);
+    assert!(playlists(&webinar).iter().all(|playlist| seam(playlist).1.uri == "2-1.m4s"));
+}
+
 /// A new worker that never closes a segment takes nothing from viewers, and no memory without end.
 #[test]
 fn a_staged_epoch_without_a_segment_blocks_nothing() {
@@ -211,6 +231,24 @@ fn silence_is_told_as_gaps_until_somebody_comes() {
     assert_eq!((video.segments.len(), webinar.state()), (most + 1, State::Live));
     let (_, next) = seam(&video);
     assert_eq!(WallTime::parse(next.date.as_ref().unwrap()).unwrap(), after, "dates are true after any hole");
+}
+
+/// After an interruption the first segment counts, even of a worker whose clock is far behind.
+#[test]
+fn nobody_waits_longer_than_for_the_first_segment_after_silence() {
+    for behind in [0, 30] {
+        let mut webinar = Webinar::new(Rules::default());
+        Worker::start(&mut webinar, 1, NOON).run(&mut webinar, 4);
+        webinar.silent(Duration::from_secs(40));
+        let began = WallTime(NOON.plus(SEGMENT * 4 + Duration::from_secs(37)).0 - behind * 1_000_000);
+        Worker::start(&mut webinar, 2, began).run(&mut webinar, 1);
+        assert_eq!(webinar.state(), State::Live);
+        for playlist in playlists(&webinar) {
+            let (last, next) = seam(&playlist);
+            assert!(next.uri == "2-0.m4s" && last.date < next.date, "{behind}: {last:?} {next:?}");
+            assert!(hole(last, next).abs() < 0.5, "{behind}: {last:?} {next:?}");
+        }
+    }
 }
 
 /// The line was cut; the worker goes on where its numbers say, without a break.
