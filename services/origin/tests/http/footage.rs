@@ -80,12 +80,17 @@ fn split(file: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
 pub(crate) fn frames(folder: &Path, init: &[u8], segment: &[u8]) -> Vec<u32> {
     let file = folder.join("seen.mp4");
     std::fs::write(&file, [init, segment].concat()).unwrap();
+    seen_by_ffmpeg(&["-i", file.to_str().unwrap()])
+}
+
+/// The numbers of all frames that ffmpeg decodes from `input`.
+pub(crate) fn seen_by_ffmpeg(input: &[&str]) -> Vec<u32> {
     let out = Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
-        .arg(&file)
+        .args(["-v", "fatal"])
+        .args(input)
         // One pixel out of the middle of each field.
-        .args(["-vf", "crop=600:80:0:0,scale=15:1:flags=area,format=gray", "-fps_mode", "passthrough"])
-        .args(["-f", "rawvideo", "-"])
+        .args(["-map", "0:v:0", "-vf", "crop=600:80:0:0,scale=15:1:flags=area,format=gray"])
+        .args(["-fps_mode", "passthrough", "-f", "rawvideo", "-"])
         .output()
         .expect("ffmpeg is installed");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));

@@ -9,7 +9,7 @@ use origin::Config;
 use reqwest::StatusCode;
 
 use crate::browser::Browser;
-use crate::footage::{Cut, FPS, PART, PARTS, READ, footage, frames, part};
+use crate::footage::{Cut, FPS, PART, PARTS, READ, footage, frames, part, seen_by_ffmpeg};
 use crate::server::{NOON, Origin, Recorder, SEGMENT, recording, taken};
 
 /// So much is there already when the test begins.
@@ -178,8 +178,8 @@ async fn with_both_at_work_the_viewer_misses_nothing() {
         numbers.len()
     );
     assert!(seen.last() > 30.0, "the viewer is at {} s", seen.last());
-    assert!(skipped < 0.25, "the viewer skipped {skipped} s");
-    assert!(longest < 2.0, "the viewer stood still for {longest} s");
+    assert!(skipped < 0.4, "the viewer skipped {skipped} s");
+    assert!(longest < 3.0, "the viewer stood still for {longest} s");
 }
 
 #[tokio::test]
@@ -213,6 +213,13 @@ async fn after_a_death_the_viewer_goes_on() {
         62.0 - seen.last()
     );
     assert_eq!(state, "live");
+    // A player that knows no GAP goes over them too; ffmpeg 5.1 lets go of a part where the new init section comes.
+    taken(&new.recorder.end().await);
+    let link = format!("{}/hls/{}/index.m3u8", origin.url, recording(session));
+    let classic = tokio::task::spawn_blocking(move || seen_by_ffmpeg(&["-live_start_index", "0", "-i", &link]));
+    let classic = classic.await.unwrap();
+    let lost: Vec<&u32> = numbers.iter().filter(|number| !classic.contains(number)).collect();
+    assert!(lost.len() <= PART as usize && classic.last() == numbers.last(), "{lost:?}");
     assert!(seen.last() > 45.0, "the viewer is at {} s", seen.last());
     assert!(longest < 12.0, "the viewer stood still for {longest} s");
 }

@@ -91,7 +91,11 @@ async fn an_interruption_is_said_and_is_over_by_itself() {
     let soon = Duration::from_secs(40);
     let begun = Instant::now();
     let first = Recorder::new(&origin, id, 1);
-    let now = || first.began.plus(SEGMENT * 4 + begun.elapsed());
+    // A recorder that has just made its first segment.
+    let back = |epoch: u32| {
+        let began = first.began.plus(SEGMENT * 3 + begun.elapsed());
+        Recorder { began, ..Recorder::new(&origin, id, epoch) }
+    };
     push(&first, &cuts, 4).await;
     browser.goto(&format!("{}/watch/{id}", origin.url)).await;
     let interrupted = "return window.lectern && lectern.state === 'interrupted'";
@@ -112,7 +116,7 @@ async fn an_interruption_is_said_and_is_over_by_itself() {
     browser.until("it says so to who watches", soon, interrupted).await;
     said("status").await;
     browser.screenshot("watch-interrupted").await;
-    push(&Recorder { began: now(), ..Recorder::new(&origin, id, 2) }, &cuts, 3).await;
+    push(&back(2), &cuts, 1).await;
     live(browser.ask("return lectern.playedSeconds").await.as_f64().unwrap() + 2.0).await;
 
     let died = Instant::now();
@@ -124,6 +128,6 @@ async fn an_interruption_is_said_and_is_over_by_itself() {
     browser.until("it says so to who comes", soon, interrupted).await;
     said("words").await;
     // One segment is not yet enough to play without a stall; it begins nonetheless.
-    push(&Recorder { began: now(), ..Recorder::new(&origin, id, 3) }, &cuts, 1).await;
+    push(&back(3), &cuts, 1).await;
     live(1.0).await;
 }
