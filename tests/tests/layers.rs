@@ -7,7 +7,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const LAYERS: &[(&str, u8)] = &[
     ("events", 0),
     ("media", 1),
-    ("layout", 2), ("hls", 2), ("claim", 2),
+    ("layout", 2), ("hls", 2), ("claim", 2), ("timeline", 2),
     ("session", 3),
     ("graph", 4), ("storage", 4), ("broker", 4),
     ("meeting", 5), ("compositor", 5), ("transcript", 5),

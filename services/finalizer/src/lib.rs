@@ -21,7 +21,6 @@ mod gaps;
 mod gather;
 mod movie;
 mod silence;
-mod timeline;
 mod track;
 mod work;
 mod write;

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use media::Rendition;
 use mp4_atom::{Codec, Trak};
+use timeline::{Stored, cover, holes};
 
 use crate::fragment::{Init, Sample};
 use crate::gather::Segment;
 use crate::silence;
-use crate::timeline::{Stored, cover, holes};
 
 /// A good segment and its place on the common line.
 #[derive(Debug, Clone, Copy)]
