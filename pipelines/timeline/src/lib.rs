@@ -9,7 +9,8 @@
 //! Positions come from the wall clocks of the workers' machines, which may differ by some 100 ms. Where workers overlap
 //! by more than that, there is no hole; but at the seam as much is shown twice or left out as their clocks differ. Where
 //! they do not overlap, the hole is longer or shorter than it was by as much. Nothing here can tell: whoever needs less
-//! keeps the machines' clocks together.
+//! keeps the machines' clocks together. Sound and picture stay together all the same, if the sound goes over where the
+//! picture does ([`accompany`]).
 //!
 //! # Design
 //! A day of one rendition has 27,000 segments of up to thousands of workers, so [`cover`] sorts once and never looks
@@ -64,6 +65,71 @@ pub fn cover(stored: &[Stored], slack: i64) -> Vec<Piece> {
 pub fn holes(pieces: &[Piece], slack: i64) -> Vec<Range<i64>> {
     let pairs = pieces.windows(2).map(|pair| pair[0].time.end..pair[1].time.start);
     pairs.filter(|hole| hole.end - hole.start > slack).collect()
+}
+
+/// A stretch of the line for which one epoch is chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    pub epoch: usize,
+    pub time: Range<i64>,
+}
+
+/// Whose turn it is when: from where an epoch enters to where the next does. The first begins before all time, the last
+/// never ends.
+#[must_use]
+pub fn turns(stored: &[Stored], pieces: &[Piece]) -> Vec<Turn> {
+    let mut turns: Vec<Turn> = Vec::new();
+    for piece in pieces {
+        let epoch = stored[piece.stored].epoch;
+        if turns.last().is_some_and(|last| last.epoch == epoch) {
+            continue;
+        }
+        let start = if turns.is_empty() { i64::MIN } else { piece.time.start };
+        if let Some(last) = turns.last_mut() {
+            last.time.end = start;
+        }
+        turns.push(Turn { epoch, time: start..i64::MAX });
+    }
+    turns
+}
+
+/// Covers as much as [`cover`] does, of a rendition that can begin anywhere, such as sound: it goes over from one epoch to
+/// the next where `lead` does, and takes another's only where the one whose turn it is has none. A piece may begin
+/// within its segment.
+#[must_use]
+pub fn accompany(stored: &[Stored], lead: &[Turn], slack: i64) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for turn in lead {
+        let own = |of: &Stored| of.epoch == turn.epoch;
+        pieces.extend(within(stored, &turn.time, slack, own));
+    }
+    let starts = pieces.iter().map(|piece| piece.time.start).chain([i64::MAX]);
+    let ends = [i64::MIN].into_iter().chain(pieces.iter().map(|piece| piece.time.end));
+    let holes: Vec<Range<i64>> = ends.zip(starts).map(|(end, start)| end..start).collect();
+    for hole in holes.iter().filter(|hole| hole.end.saturating_sub(hole.start) > slack) {
+        pieces.extend(within(stored, hole, slack, |_| true));
+    }
+    pieces.sort_by_key(|piece| piece.time.start);
+    let mut before: Option<(usize, i64)> = None;
+    for piece in &mut pieces {
+        let epoch = stored[piece.stored].epoch;
+        piece.fresh = !before.is_some_and(|(own, end)| own == epoch && piece.time.start <= end + slack);
+        before = Some((epoch, piece.time.end));
+    }
+    pieces
+}
+
+/// Covers as much of `time` as can be from those that are `wanted`. What is no longer than the slack is not worth a cut.
+fn within(stored: &[Stored], time: &Range<i64>, slack: i64, wanted: impl Fn(&Stored) -> bool) -> Vec<Piece> {
+    let (mut cut, mut whole) = (Vec::new(), Vec::new());
+    for (index, of) in stored.iter().enumerate().filter(|(_, of)| wanted(of)) {
+        let part = of.time.start.max(time.start)..of.time.end.min(time.end);
+        if part == of.time || part.end.saturating_sub(part.start) > slack {
+            cut.push(Stored { epoch: of.epoch, time: part });
+            whole.push(index);
+        }
+    }
+    cover(&cut, slack).into_iter().map(|piece| Piece { stored: whole[piece.stored], ..piece }).collect()
 }
 
 /// What may come next, as the end of what is covered moves on.

@@ -49,6 +49,28 @@ fn nothing_stored_is_nothing_kept() {
     assert_eq!(cover(&line(&[(1, 5, 5)]), 2), []);
 }
 
+#[test]
+fn sound_goes_over_where_the_picture_does() {
+    let sounds = [(1, 0, 100), (1, 100, 200), (2, 95, 195), (2, 195, 300)];
+    let along = |pictures: &[(usize, i64, i64)], sounds: &[(usize, i64, i64)]| -> Vec<(usize, i64, i64)> {
+        let (pictures, sounds) = (line(pictures), line(sounds));
+        let lead = turns(&pictures, &cover(&pictures, 2));
+        let pieces = accompany(&sounds, &lead, 2);
+        pieces.iter().map(|p| (sounds[p.stored].epoch, p.time.start, p.time.end)).collect()
+    };
+    // The picture of the first ends early, so that the second enters a segment before its sound would.
+    let pictures = [(1, 0, 100), (2, 97, 197), (2, 197, 300)];
+    assert_eq!(along(&pictures, &sounds), [(1, 0, 97), (2, 97, 195), (2, 195, 300)]);
+    // Whose turn it is, but who has no sound there, is stood in for.
+    assert_eq!(
+        along(&pictures, &[sounds[0], sounds[1], sounds[3]]),
+        [(1, 0, 97), (1, 97, 100), (1, 100, 195), (2, 195, 300)]
+    );
+    assert_eq!(along(&pictures, &sounds[..2]), [(1, 0, 97), (1, 97, 100), (1, 100, 200)]);
+    assert_eq!(along(&pictures, &[]), []);
+    assert_eq!(along(&[], &sounds), along(&[(1, 0, 0)], &sounds), "without a picture, as ever");
+}
+
 /// A day and a night of a room that kills its workers every few minutes.
 #[test]
 fn many_segments_take_no_time() {
@@ -93,6 +115,25 @@ proptest! {
             let recorded = stored.iter().any(|s| s.time.contains(&at));
             let kept = pieces.iter().filter(|p| p.time.contains(&at)).count();
             prop_assert_eq!(kept, usize::from(recorded), "at {}", at);
+        }
+    }
+
+    #[test]
+    fn accompanying_loses_no_moment_and_tells_none_twice(pictures in segments(), sounds in segments()) {
+        let lead = turns(&pictures, &cover(&pictures, 0));
+        let pieces = accompany(&sounds, &lead, 0);
+        for piece in &pieces {
+            let whole = &sounds[piece.stored].time;
+            prop_assert!(whole.start <= piece.time.start && piece.time.end <= whole.end);
+        }
+        for at in 0..2200 {
+            let recorded = sounds.iter().any(|s| s.time.contains(&at));
+            let kept: Vec<_> = pieces.iter().filter(|p| p.time.contains(&at)).collect();
+            prop_assert_eq!(kept.len(), usize::from(recorded), "at {}", at);
+            let turn = lead.iter().find(|turn| turn.time.contains(&at)).map(|turn| turn.epoch);
+            if sounds.iter().any(|s| Some(s.epoch) == turn && s.time.contains(&at)) {
+                prop_assert_eq!(Some(sounds[kept[0].stored].epoch), turn, "at {}", at);
+            }
         }
     }
 
