@@ -3,6 +3,7 @@
 //! A journal is JSON lines: a head, a line for each segment and each gap, and an end that counts them, so that one cut
 //! short is never taken for a short recording.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use events::{Basis, PolicyId, RecordingId};
@@ -18,6 +19,8 @@ pub struct Journal {
     pub spec: PipelineSpec,
     pub entries: Vec<Entry>,
     pub gaps: Vec<Gap>,
+    /// How many segments were closed, stored or not: 0, 1, … in each rendition. Empty where nobody counted.
+    pub closed: BTreeMap<Rendition, u64>,
     pub renditions: Vec<RenditionInfo>,
 }
 
@@ -71,7 +74,12 @@ enum Line {
     Epoch(Head),
     Segment(Entry),
     Gap(Gap),
-    End { segments: usize, gaps: usize },
+    End {
+        segments: usize,
+        gaps: usize,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        closed: BTreeMap<Rendition, u64>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +107,8 @@ impl Journal {
         });
         let segments = self.entries.iter().cloned().map(Line::Segment);
         let gaps = self.gaps.iter().cloned().map(Line::Gap);
-        let end = Line::End { segments: self.entries.len(), gaps: self.gaps.len() };
+        let closed = self.closed.clone();
+        let end = Line::End { segments: self.entries.len(), gaps: self.gaps.len(), closed };
         let mut bytes = Vec::new();
         for line in std::iter::once(head).chain(segments).chain(gaps).chain(std::iter::once(end)) {
             #[expect(
@@ -130,7 +139,10 @@ impl Journal {
                 (Line::Epoch(head), None) => journal = Some(head.into()),
                 (Line::Segment(entry), Some(journal)) => journal.entries.push(entry),
                 (Line::Gap(gap), Some(journal)) => journal.gaps.push(gap),
-                (Line::End { segments, gaps }, Some(_)) => ended = Some((segments, gaps)),
+                (Line::End { segments, gaps, closed }, Some(journal)) => {
+                    journal.closed = closed;
+                    ended = Some((segments, gaps));
+                }
                 (_, None) => return Err(odd("the epoch is not named first".into())),
                 (Line::Epoch(_), Some(_)) => return Err(odd("the epoch is named twice".into())),
             }
@@ -155,6 +167,7 @@ impl From<Head> for Journal {
             spec: head.spec,
             entries: Vec::new(),
             gaps: Vec::new(),
+            closed: BTreeMap::new(),
             renditions: head.renditions,
         }
     }
@@ -252,6 +265,7 @@ mod tests {
             spec: PipelineSpec::default(),
             entries: (0..3).map(entry).collect(),
             gaps: vec![Gap { from: MediaTime(1), to: MediaTime(2), why: "reconnect".into() }],
+            closed: BTreeMap::from([(Rendition::video(), 3)]),
             renditions: vec![RenditionInfo {
                 rendition: Rendition::video(),
                 codec: "avc1.64001f".into(),
@@ -264,6 +278,14 @@ mod tests {
     #[test]
     fn a_journal_survives_its_text_to_the_nanosecond() {
         assert_eq!(Journal::parse(&journal().to_bytes()).unwrap(), journal());
+    }
+
+    #[test]
+    fn a_journal_from_before_anybody_counted_is_read() {
+        let counted = journal().to_bytes();
+        let text = String::from_utf8(counted).unwrap().replace(",\"closed\":{\"video\":3}", "");
+        let read = Journal::parse(text.as_bytes()).unwrap();
+        assert_eq!(read, Journal { closed: BTreeMap::new(), ..journal() });
     }
 
     #[test]

@@ -15,9 +15,11 @@
 //! A closed client over one protocol, and no trait: AWS, Ceph, MinIO, versitygw and the [`embedded`] store are told
 //! apart by configuration alone, and tests run the same suite over two of them.
 
+pub mod clock;
 pub mod embedded;
 pub mod journal;
 pub mod keys;
+pub mod ledger;
 pub mod manifest;
 pub mod path;
 pub mod recordings;

@@ -3,6 +3,7 @@
 //! Signed as SSHSIG (OpenSSH PROTOCOL.sshsig) with Ed25519, so that `ssh-keygen -Y verify` and `sha256sum` are all an
 //! archivist needs in twenty years. Holds ids, sizes and hashes of ciphertext; no personal data.
 
+mod account;
 mod publish;
 mod signature;
 
@@ -12,6 +13,7 @@ use events::{RecordingId, TenantId};
 use media::WallTime;
 use serde::{Deserialize, Serialize};
 
+pub use account::{Account, Missing, Sum};
 pub use publish::{PublishError, Published, publish, published};
 pub use signature::{NAMESPACE, SignError, Signers, SigningKey, sign, verify_signature};
 
@@ -40,6 +42,9 @@ pub struct Manifest {
     pub complete: bool,
     pub duration_ms: u64,
     pub gaps: Vec<Gap>,
+    /// By epoch and rendition. Empty in manifests from before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Account>,
     /// Everything but the manifests, their signatures and `state.json`.
     pub objects: Vec<Object>,
     /// Hex SHA-256 of the manifest of the generation before.

@@ -1,7 +1,8 @@
 //! Reads a recording back, byte for byte, and names what is wrong with it. Needs no secret key, and changes nothing.
 //!
 //! The chain of proof: a signer whom we believe signed the newest manifest; it names the hash of the one before, and
-//! the size and hash of every object, key files among them. What lies in the recording's folders beside that is
+//! the size and hash of every object, key files among them. It accounts for every segment that left an encoder; a number
+//! that is neither stored nor named as missing is a finding. What lies in the recording's folders beside that is
 //! named, too: as a finding, or for an hour as a note when it lies where a try would write it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use media::WallTime;
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{LONGEST, Manifest, Object, SignError, Signers, verify_signature};
+use crate::manifest::{LONGEST, Manifest, Object, SignError, Signers, Sum, verify_signature};
 use crate::path::{RecordingPath, Writer};
 use crate::recordings;
 use crate::store::{Bucket, Store, StoreError};
@@ -41,6 +42,8 @@ pub struct Report {
     /// How many objects were read, and how many bytes of them.
     pub objects: usize,
     pub bytes: u64,
+    /// What was made and what became of it; none where the manifest is from before anybody counted.
+    pub sum: Option<Sum>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +80,10 @@ pub enum What {
     },
     /// A manifest that does not name the one before it by its hash.
     BrokenChain,
+    /// Segments that the manifest neither stores nor names, in words.
+    Unaccounted {
+        why: String,
+    },
     /// A manifest that cannot be read, or speaks of another recording.
     BadManifest {
         why: String,
@@ -95,6 +102,7 @@ impl std::fmt::Display for Finding {
             What::Young => write!(f, "{key} is being written, or was left by a try; look again in an hour"),
             What::BadSignature { why } => write!(f, "{key} does not prove its manifest: {why}"),
             What::BrokenChain => write!(f, "{key} does not follow from the generation before it"),
+            What::Unaccounted { why } => write!(f, "{key}: {why}"),
             What::BadManifest { why } => write!(f, "{key} is no manifest of this recording: {why}"),
         }
     }
@@ -149,6 +157,10 @@ pub async fn verify(store: &Store, path: &RecordingPath, signers: &Signers) -> R
         findings.add(object.bucket, &object.key, what);
     }
     drop(reading);
+    for (folder, why) in manifest.unaccounted() {
+        let key = if folder.is_empty() { path.manifest(manifest.generation) } else { folder };
+        findings.add(Bucket::Media, &key, What::Unaccounted { why });
+    }
 
     lying.remove(&(Bucket::Media, path.state()));
     for generation in 1..=manifest.generation {
@@ -172,7 +184,8 @@ pub async fn verify(store: &Store, path: &RecordingPath, signers: &Signers) -> R
     let mut findings = findings.0;
     findings.sort();
     findings.dedup();
-    Ok(Report { manifest, findings, notes: notes.0, objects, bytes })
+    let sum = manifest.sum();
+    Ok(Report { manifest, findings, notes: notes.0, objects, bytes, sum })
 }
 
 /// The try of a finalizer or a transcriber that writes at this key; none where no try does.

@@ -22,6 +22,7 @@ fn manifest(path: &RecordingPath, duration_ms: u64) -> Manifest {
         created: WallTime(1_795_372_178_000_000),
         complete: true,
         duration_ms,
+        accounts: Vec::new(),
         gaps: Vec::new(),
         objects: Vec::new(),
         previous: None,

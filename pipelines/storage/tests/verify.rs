@@ -12,7 +12,9 @@ use bytes::Bytes;
 use media::{Rendition, WallTime};
 use sha2::{Digest, Sha256};
 use storage::keys::Institution;
-use storage::manifest::{FORMAT, Finding, Object, Signers, SigningKey, VerifyError, What, sign, verify};
+use storage::manifest::{
+    Account, FORMAT, Finding, Missing, Object, Report, Signers, SigningKey, Sum, VerifyError, What, sign, verify,
+};
 use storage::store::{Bucket, Condition};
 use storage::{Manifest, Recipients, RecordingPath, SealKey, Store, Writer, recordings};
 use support::{noise, path, record};
@@ -57,6 +59,7 @@ async fn finished(store: Store) -> Finished {
         created: WallTime(1_795_372_178_000_000),
         complete: true,
         duration_ms: 19_200,
+        accounts: Vec::new(),
         gaps: Vec::new(),
         objects,
         previous: None,
@@ -64,6 +67,10 @@ async fn finished(store: Store) -> Finished {
         recipients,
         language: "nb".into(),
         webinar: false,
+    };
+    let manifest = Manifest {
+        accounts: vec![Account { epoch: 1, rendition, made: 6, stored: 6, missing: Vec::new() }],
+        ..manifest
     };
     let signers = Signers::load(&keys.path().join("allowed_signers")).unwrap();
     let finished = Finished { store, path, keys, signers, manifest };
@@ -91,6 +98,10 @@ impl Finished {
 
     async fn get(&self, key: &str) -> Bytes {
         self.store.get(Bucket::Media, key, 1 << 20).await.unwrap().0
+    }
+
+    async fn report(&self) -> Report {
+        verify(&self.store, &self.path, &self.signers).await.unwrap()
     }
 
     async fn findings(&self) -> Vec<Finding> {
@@ -342,6 +353,7 @@ fn a_manifest_that_reaches_outside_or_contradicts_itself_is_refused() {
         created: WallTime(0),
         complete: true,
         duration_ms: 1,
+        accounts: Vec::new(),
         gaps: Vec::new(),
         objects: vec![object(Bucket::Media, key.clone(), b"x", None, &Writer::Final(1))],
         previous: None,
@@ -370,4 +382,43 @@ fn a_manifest_that_reaches_outside_or_contradicts_itself_is_refused() {
     }
     let twice = Manifest { objects: [base.objects.clone(), base.objects.clone()].concat(), ..base };
     assert!(Manifest::parse(&twice.to_bytes()).is_err());
+}
+
+/// Whatever a finalizer forgot: each number is stored or named, or it is a finding.
+#[tokio::test]
+async fn a_segment_that_is_neither_stored_nor_named_is_found() {
+    let server = support::embedded().await;
+    let store = server.store().await;
+    let recording = finished(store).await;
+    let sum = |missing| Some(Sum { epochs: 1, segments: 6 + missing, missing });
+    let report = recording.report().await;
+    assert_eq!((report.findings, report.sum), (Vec::new(), sum(0)));
+
+    let account = |made: u64, missing: Vec<Missing>| Manifest {
+        accounts: vec![Account { made, missing, ..recording.manifest.accounts[0].clone() }],
+        ..recording.next()
+    };
+    recording.publish(&account(8, Vec::new())).await;
+    let report = recording.report().await;
+    let folder = recording.path.segment(1, &Rendition::video(), 0).replace("00000000.m4s.age", "");
+    let found: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    let why = "segments of video in epoch 1, of which 8 were made: 6 to 7 are neither stored nor named as missing";
+    assert_eq!(found, [format!("{folder}: {why}")]);
+
+    let named = Missing { first: 6, last: 7, why: "was made and never stored".into() };
+    let again = recording_of(account(8, vec![named]), &report.manifest);
+    recording.publish(&again).await;
+    let report = recording.report().await;
+    assert_eq!((report.findings, report.sum), (Vec::new(), sum(2)));
+
+    let without = Manifest { accounts: Vec::new(), ..recording_of(recording.next(), &report.manifest) };
+    recording.publish(&without).await;
+    let report = recording.report().await;
+    assert_eq!((report.findings, report.sum), (Vec::new(), None), "as manifests were before anybody counted");
+}
+
+/// The same as a generation after `before`.
+fn recording_of(manifest: Manifest, before: &Manifest) -> Manifest {
+    let previous = Some(hex::encode(Sha256::digest(before.to_bytes())));
+    Manifest { generation: before.generation + 1, previous, ..manifest }
 }

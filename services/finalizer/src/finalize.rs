@@ -4,22 +4,21 @@
 use std::time::{Duration, SystemTime};
 
 use claim::{Phase, Record};
-use media::{MediaTime, Rendition, WallTime};
-use storage::journal::Gap;
-use storage::manifest::{FORMAT, Manifest, Object, PublishError, SignError, SigningKey, publish, published};
-use storage::recordings;
+use media::WallTime;
+use storage::ledger::{self, Stored};
+use storage::manifest::{Manifest, PublishError, Published, SignError, SigningKey, publish, published};
 use storage::seal::SealError;
 use storage::tries::{self, Kind};
-use storage::{Identity, Recipients, RecordingPath, Store, StoreError};
+use storage::{Identity, Recipients, RecordingPath, Store, StoreError, recordings};
 
-use crate::gaps::{self, Holes, Line};
+use crate::arrange::{self, lanes, missing, zero};
 use crate::gather::{Gathered, gather};
-use crate::movie::{LayoutError, Movie, rescale};
-use crate::track::{Lane, Track, Unit};
+use crate::movie::{LayoutError, Movie};
+use crate::track::Track;
 use crate::write::{Film, write};
 
-/// A call that is under way arrives, and is answered, well within this.
-const OVERDUE: Duration = Duration::from_secs(10 * 60);
+/// Why a record ended that nobody held any more.
+pub(crate) const ABANDONED: &str = "abandoned";
 
 /// What became of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,23 +92,29 @@ impl Finalizer {
     /// # Errors
     /// See [`FinalizeError`]. What was begun is cleaned up or found again by the next try.
     pub async fn finalize(&self, path: &RecordingPath) -> Result<Outcome, FinalizeError> {
+        if let Some(renewed) = self.renew(path).await? {
+            return Ok(renewed);
+        }
         let tried = self.attempt(path).await;
         let Err(failed) = tried else { return tried };
         // A finalizer that was faster has swept away what this one had written by then, the key of its film first.
-        let (record, _) = recordings::state(&self.store, path).await?;
+        let (record, etag) = recordings::state(&self.store, path).await?;
         if !matches!(record.phase, Phase::Ready | Phase::Partial) {
             return Err(failed);
         }
         tracing::info!(recording = %path.recording, "another finalizer was faster");
-        self.found(path, &record).await
+        self.found(path, &record, &etag).await
     }
 
     async fn attempt(&self, path: &RecordingPath) -> Result<Outcome, FinalizeError> {
         let (record, etag) = recordings::state(&self.store, path).await?;
         match record.phase {
             Phase::Ended => {}
-            Phase::Ready | Phase::Partial => return self.found(path, &record).await,
-            Phase::Empty => return Ok(Outcome::Empty),
+            Phase::Ready | Phase::Partial => return self.found(path, &record, &etag).await,
+            Phase::Empty => {
+                self.enter_nothing(path).await;
+                return Ok(Outcome::Empty);
+            }
             Phase::Failed => return Ok(Outcome::Failed { reason: record.reason.unwrap_or_default() }),
             phase @ (Phase::Claimed | Phase::Recording) => return Err(FinalizeError::NotEnded(phase)),
         }
@@ -124,35 +129,39 @@ impl Finalizer {
             Err(error) => return Err(error.into()),
         }
         let gathered = gather(&self.store, path, &record, &self.identity).await?;
-        let lanes = lanes(&gathered);
-        let mut tracks: Vec<Track<'_>> = lanes.iter().filter_map(Track::build).collect();
-        if tracks.is_empty() {
-            return self.nothing(path, &record, &etag, &gathered).await;
+        match self.make(path, &record, &gathered, None).await? {
+            Some(manifest) => self.settle(path, &record, &etag, &manifest).await,
+            None => self.nothing(path, &record, &etag, &gathered).await,
         }
-        let movie = Movie::lay_out(&mut tracks, zero(&gathered))?;
-
-        let attempt = tries::next(&self.store, path, Kind::Film).await?;
-        let mine = write(self, path, attempt, &Film { gathered: &gathered, tracks: &tracks, movie: &movie }).await?;
-        let gaps = missing(&gathered, &tracks, &movie);
-        let manifest = self.manifest(&record, generation, &gathered, &mine, gaps, movie.lasts);
-        publish(&self.store, path, &manifest, &self.signing).await?;
-        self.settle(path, &record, &etag, &manifest).await
     }
 
-    /// Recordings that ended a while before `now` and are not ready.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn overdue(&self, now: WallTime) -> Result<Vec<(RecordingPath, Record)>, FinalizeError> {
-        let all = recordings::list(&self.store, None).await?;
-        let forgotten = all
-            .into_iter()
-            .filter(|(_, record, _)| record.phase == Phase::Ended && now.since(record.changed) > OVERDUE);
-        Ok(forgotten.map(|(path, record, _)| (path, record)).collect())
+    /// Writes a film of what was gathered, and publishes it: as the first generation, or as the one after `standing`.
+    /// None when there is nothing to make it of.
+    pub(crate) async fn make(
+        &self,
+        path: &RecordingPath,
+        record: &Record,
+        gathered: &Gathered,
+        standing: Option<&Published>,
+    ) -> Result<Option<Manifest>, FinalizeError> {
+        let lanes = lanes(gathered);
+        let mut tracks = Track::all(&lanes);
+        if tracks.is_empty() {
+            return Ok(None);
+        }
+        let end = arrange::unknown_end(gathered, record);
+        let movie = Movie::lay_out(&mut tracks, zero(gathered), |tracks, line| missing(gathered, tracks, line, end))?;
+        let generation = standing.map_or(1, |before| before.manifest.generation.saturating_add(1));
+        let attempt = tries::next(&self.store, path, Kind::Film, generation).await?;
+        let mine = write(self, path, attempt, &Film { gathered, tracks: &tracks, movie: &movie }).await?;
+        let made = arrange::Made { gathered, mine: &mine, movie: &movie };
+        let manifest = arrange::manifest(self, record, made, standing);
+        publish(&self.store, path, &manifest, &self.signing).await?;
+        Ok(Some(manifest))
     }
 
     /// The record follows what is published.
-    async fn settle(
+    pub(crate) async fn settle(
         &self,
         path: &RecordingPath,
         record: &Record,
@@ -161,7 +170,8 @@ impl Finalizer {
     ) -> Result<Outcome, FinalizeError> {
         let phase = if manifest.complete { Phase::Ready } else { Phase::Partial };
         let refused = |source| FinalizeError::Refused { phase, source };
-        let reason = manifest.gaps.first().map(|_| "gap");
+        let abandoned = record.reason.as_deref() == Some(ABANDONED);
+        let reason = manifest.gaps.first().filter(|_| !abandoned).map(|_| "gap");
         let mut next = record.becomes(phase, reason, now()).map_err(refused)?;
         next.generation = Some(manifest.generation);
         match recordings::swap(&self.store, path, &next, etag).await {
@@ -176,6 +186,7 @@ impl Finalizer {
             Err(other) => return Err(other.into()),
         }
         tries::sweep(&self.store, path, Kind::Film, manifest).await;
+        self.enter(path, manifest).await;
         tracing::info!(
             recording = %path.recording, generation = manifest.generation, complete = manifest.complete,
             gaps = manifest.gaps.len(), "recording ready"
@@ -185,12 +196,49 @@ impl Finalizer {
 
     /// It is ready, by an earlier call or by a faster finalizer. What a try left since is swept now: the one that left it
     /// may have died, and then this call is its message coming again.
-    async fn found(&self, path: &RecordingPath, record: &Record) -> Result<Outcome, FinalizeError> {
-        let generation = record.generation.unwrap_or(0);
-        let found = published(&self.store, path, generation, &self.signing.signers()).await?;
-        let standing = found.ok_or_else(|| StoreError::Missing { key: path.manifest(generation) })?.manifest;
+    async fn found(&self, path: &RecordingPath, record: &Record, etag: &str) -> Result<Outcome, FinalizeError> {
+        let known = record.generation.unwrap_or(0);
+        let standing = self.newest(path, known).await?.manifest;
+        if standing.generation > known {
+            // Whoever published it died before it told the record.
+            return self.settle(path, record, etag, &standing).await;
+        }
         tries::sweep(&self.store, path, Kind::Film, &standing).await;
+        self.enter(path, &standing).await;
         Ok(outcome(&standing, false))
+    }
+
+    /// Tells the ledger of every epoch that `manifest` accounts for. What cannot be told now is told by the steward.
+    async fn enter(&self, path: &RecordingPath, manifest: &Manifest) {
+        let of = |epoch: u32| {
+            let accounts = || manifest.accounts.iter().filter(move |account| account.epoch == epoch);
+            Stored {
+                epoch,
+                at: now(),
+                generation: manifest.generation,
+                segments: accounts().map(|account| account.stored).sum(),
+                gaps: accounts().map(|account| account.made.saturating_sub(account.stored)).sum(),
+            }
+        };
+        self.tell_ledger(path, of).await;
+    }
+
+    /// Nothing was captured, and that is known.
+    async fn enter_nothing(&self, path: &RecordingPath) {
+        self.tell_ledger(path, |epoch| Stored { epoch, at: now(), generation: 0, segments: 0, gaps: 0 }).await;
+    }
+
+    async fn tell_ledger(&self, path: &RecordingPath, of: impl Fn(u32) -> Stored) {
+        let told = async {
+            for open in ledger::open_of(&self.store, path).await? {
+                ledger::stored(&self.store, path, &of(open.epoch)).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(why) = told.await {
+            let error = &why as &dyn std::error::Error;
+            tracing::warn!(recording = %path.recording, error, "the ledger is not told yet that the recording is stored");
+        }
     }
 
     /// There is nothing to make a file of: because nothing was captured, or because nothing can be read.
@@ -209,8 +257,11 @@ impl Finalizer {
         let refused = |source| FinalizeError::Refused { phase, source };
         let next = record.becomes(phase, Some(reason), now()).map_err(refused)?;
         recordings::swap(&self.store, path, &next, etag).await?;
+        if empty {
+            self.enter_nothing(path).await;
+        }
         for lost in &gathered.lost {
-            tracing::error!(recording = %path.recording, epoch = lost.epoch, segment = lost.number, why = lost.why, "lost");
+            tracing::error!(recording = %path.recording, epoch = lost.epoch, segment = lost.first, why = lost.why, "lost");
         }
         for (epoch, why) in &gathered.doubts {
             tracing::error!(recording = %path.recording, epoch, why, "lost");
@@ -218,38 +269,9 @@ impl Finalizer {
         tracing::warn!(recording = %path.recording, reason, "there is nothing to make a file of");
         Ok(if empty { Outcome::Empty } else { Outcome::Failed { reason: reason.into() } })
     }
-
-    fn manifest(
-        &self,
-        record: &Record,
-        generation: u32,
-        gathered: &Gathered,
-        mine: &[Object],
-        gaps: Vec<Gap>,
-        lasts: Duration,
-    ) -> Manifest {
-        let mut objects = [&gathered.objects, mine].concat();
-        objects.sort_by(|a, b| (a.bucket, &a.key).cmp(&(b.bucket, &b.key)));
-        Manifest {
-            format: FORMAT.into(),
-            recording: record.recording,
-            tenant: record.tenant.clone(),
-            generation,
-            created: now(),
-            complete: gaps.is_empty(),
-            duration_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
-            gaps,
-            objects,
-            previous: None,
-            software: concat!("lectern finalizer ", env!("CARGO_PKG_VERSION")).into(),
-            recipients: self.recipients.public(),
-            language: record.language.clone(),
-            webinar: record.webinar,
-        }
-    }
 }
 
-fn outcome(manifest: &Manifest, new: bool) -> Outcome {
+pub(crate) fn outcome(manifest: &Manifest, new: bool) -> Outcome {
     Outcome::Ready {
         generation: manifest.generation,
         complete: manifest.complete,
@@ -258,41 +280,6 @@ fn outcome(manifest: &Manifest, new: bool) -> Outcome {
     }
 }
 
-fn now() -> WallTime {
+pub(crate) fn now() -> WallTime {
     WallTime::from_system(SystemTime::now())
-}
-
-/// When the first worker began.
-fn zero(gathered: &Gathered) -> WallTime {
-    let used = gathered.segments.iter().map(|segment| gathered.epochs[segment.epoch].zero);
-    used.min().unwrap_or_default()
-}
-
-fn lanes(gathered: &Gathered) -> Vec<Lane<'_>> {
-    let zero = zero(gathered);
-    let lane = |rendition: Rendition| {
-        let units = gathered.segments.iter().filter(|segment| segment.rendition == rendition).filter_map(|segment| {
-            let epoch = &gathered.epochs[segment.epoch];
-            let init = epoch.inits.get(&rendition)?;
-            let origin = rescale(epoch.zero.0 - zero.0, 1_000_000, init.timescale) + init.shift;
-            Some(Unit { segment, init, origin })
-        });
-        Lane { units: units.collect(), rendition: rendition.clone() }
-    };
-    vec![lane(Rendition::video()), lane(Rendition::audio())]
-}
-
-/// The gaps that the manifest names.
-fn missing(gathered: &Gathered, tracks: &[Track<'_>], movie: &Movie) -> Vec<Gap> {
-    let zero = zero(gathered);
-    let holes = tracks.iter().map(|track| {
-        let on_wall = |at: i64| WallTime(zero.0 + rescale(at, track.timescale, 1_000_000));
-        Holes {
-            rendition: track.lane.rendition.clone(),
-            kept: on_wall(track.recorded.start)..on_wall(track.recorded.end),
-            holes: track.holes.iter().map(|hole| on_wall(hole.start)..on_wall(hole.end)).collect(),
-        }
-    });
-    let lasts = MediaTime::default().plus(movie.lasts);
-    gaps::name(gathered, &holes.collect::<Vec<_>>(), Line { zero: zero.plus(movie.begins), lasts })
 }

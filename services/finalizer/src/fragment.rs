@@ -2,6 +2,7 @@
 //! Tells where each sample lies and when it is shown; looks into no sample. Every size and offset is checked, since
 //! anything may lie in a store.
 
+use media::WallTime;
 use mp4_atom::{Atom, DecodeMaybe, FourCC, Header, Moof, Moov, Traf, Trak, Trex, Trun};
 
 /// Bytes that are not what they should be. Names what is wrong with them, for a gap's reason.
@@ -33,6 +34,8 @@ pub(crate) struct Init {
     /// Units from a composition time to the time of presentation, from the edit list: negative where an encoder's
     /// priming comes before the beginning.
     pub(crate) shift: i64,
+    /// Wall time of the epoch's media time zero, if its worker left it here.
+    pub(crate) zero: Option<WallTime>,
     defaults: Trex,
 }
 
@@ -68,7 +71,7 @@ impl Init {
         let defaults =
             moov.mvex.and_then(|mvex| mvex.trex.into_iter().find(|trex| trex.track_id == trak.tkhd.track_id));
         let shift = edit(&trak, moov.mvhd.timescale).ok_or(Odd::Boxes)?;
-        Ok(Self { shift, timescale, defaults: defaults.unwrap_or_default(), trak })
+        Ok(Self { shift, zero: storage::clock::zero(bytes), timescale, defaults: defaults.unwrap_or_default(), trak })
     }
 }
 
@@ -177,7 +180,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn init() -> Init {
-        Init { trak: trak(), timescale: 1000, shift: 0, defaults: Trex::default() }
+        Init { trak: trak(), timescale: 1000, shift: 0, zero: None, defaults: Trex::default() }
     }
 
     /// A chunk whose samples begin at `at` and have these sizes.

@@ -1,11 +1,18 @@
 //! Says which stretches of the final file are missing, and why. Pure.
+//!
+//! One hole has one name. Where picture and sound are missing for the same reason, that is one gap; what a worker told of
+//! and what was found missing there is one, too.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use media::{MediaTime, WallTime};
+use media::{MediaTime, Rendition, WallTime};
 use storage::journal::Gap;
 
 use crate::gather::{Gathered, Lost};
+
+/// A shorter difference between picture and sound is not worth a word.
+const NEAR: Duration = Duration::from_millis(250);
 
 /// The final file's line of time.
 #[derive(Debug, Clone, Copy)]
@@ -25,41 +32,55 @@ impl Line {
 
 /// One rendition's holes, on the wall.
 pub(crate) struct Holes {
-    pub(crate) rendition: media::Rendition,
+    pub(crate) rendition: Rendition,
     /// From the first to the last kept sample.
     pub(crate) kept: Range<WallTime>,
-    pub(crate) holes: Vec<Range<WallTime>>,
+    pub(crate) holes: Vec<Hole>,
 }
 
-/// Every gap with its reason, in order of time. Nothing that another worker's stretch covers is one.
-pub(crate) fn name(gathered: &Gathered, tracks: &[Holes], line: Line) -> Vec<Gap> {
-    let mut gaps = Vec::new();
+/// Between two epochs, or within one: indices into the gathered epochs.
+pub(crate) struct Hole {
+    pub(crate) time: Range<WallTime>,
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+}
+
+/// A stretch that one rendition, or each, lacks.
+struct Named {
+    rendition: Option<Rendition>,
+    time: Range<WallTime>,
+    why: String,
+}
+
+/// Every gap with its reason, in order of time. Nothing that another worker's stretch covers is one. `end` is what is
+/// unknown about the end, if anything.
+pub(crate) fn name(gathered: &Gathered, tracks: &[Holes], line: Line, end: Option<&str>) -> Vec<Gap> {
+    let each = tracks.iter().map(|track| named(gathered, track));
+    let together = each.reduce(merge).unwrap_or_default();
+    let told = |named: Named| {
+        let why = named.rendition.map_or_else(|| named.why.clone(), |rendition| format!("{rendition}: {}", named.why));
+        Gap { from: line.place(named.time.start), to: line.place(named.time.end), why }
+    };
+    let mut gaps: Vec<Gap> = together.into_iter().map(told).collect();
     let mut gap = |from: WallTime, to: WallTime, why: String| {
         gaps.push(Gap { from: line.place(from), to: line.place(to), why });
     };
-    for Holes { rendition, holes, .. } in tracks {
-        for hole in holes {
-            let inside = |lost: &&Lost| lost.rendition == *rendition && ends(lost) > hole.start && lost.from < hole.end;
-            let whys = describe(gathered.lost.iter().filter(inside));
-            let why = if whys.is_empty() { "nobody recorded".to_owned() } else { whys.join("; ") };
-            gap(hole.start, hole.end, format!("{rendition}: {why}"));
-        }
-    }
     // What is lost at either end, or with a rendition that is lost altogether, leaves no hole between two pieces.
     let outside = |lost: &&Lost| match tracks.iter().find(|track| track.rendition == lost.rendition) {
-        Some(track) => ends(lost) <= track.kept.start || lost.from >= track.kept.end,
+        Some(track) => lost.ends() <= track.kept.start || lost.from >= track.kept.end,
         None => true,
     };
-    let outer: Vec<&Lost> = gathered.lost.iter().filter(outside).collect();
+    let mut outer: Vec<&Lost> = gathered.lost.iter().filter(outside).collect();
+    outer.sort_by_key(|lost| (&lost.rendition, lost.epoch, lost.first));
     for run in outer.chunk_by(|a, b| follows(a, b)) {
         if let ([first, ..], [.., last]) = (run, run) {
             let why = describe(run.iter().copied()).join("; ");
-            gap(first.from, ends(last), format!("{}: {why}", first.rendition));
+            gap(first.from, last.ends(), format!("{}: {why}", first.rendition));
         }
     }
     for epoch in &gathered.epochs {
         for told in &epoch.gaps {
-            let on_wall = |at: MediaTime| epoch.zero.plus(std::time::Duration::from_nanos(at.0));
+            let on_wall = |at: MediaTime| epoch.zero.plus(Duration::from_nanos(at.0));
             gap(on_wall(told.from), on_wall(told.to), told.why.clone());
         }
     }
@@ -67,28 +88,78 @@ pub(crate) fn name(gathered: &Gathered, tracks: &[Holes], line: Line) -> Vec<Gap
         let from = gathered.epochs.iter().find(|epoch| epoch.number == *number).map_or(line.zero, |epoch| epoch.zero);
         gap(from, from, format!("epoch {number}: {why}"));
     }
+    if let Some(why) = end {
+        gaps.push(Gap { from: line.lasts, to: line.lasts, why: why.into() });
+    }
     gaps.sort_by(|a, b| (a.from, a.to, &a.why).cmp(&(b.from, b.to, &b.why)));
     gaps
 }
 
-fn ends(lost: &Lost) -> WallTime {
-    lost.from.plus(lost.lasts)
+/// The holes of one rendition with their reasons.
+fn named(gathered: &Gathered, track: &Holes) -> Vec<Named> {
+    let lost: Vec<&Lost> = gathered.lost.iter().filter(|lost| lost.rendition == track.rendition).collect();
+    let named = track.holes.iter().map(|hole| {
+        let inside = |lost: &&&Lost| lost.ends() > hole.time.start && lost.from < hole.time.end;
+        let mut whys = describe(lost.iter().filter(inside).copied());
+        if hole.before != hole.after && !gathered.epochs[hole.before].told {
+            whys.insert(0, "the recorder died; another went on".into());
+        }
+        let why = if whys.is_empty() { "nobody recorded".to_owned() } else { whys.join("; ") };
+        Named { rendition: Some(track.rendition.clone()), time: hole.time.clone(), why }
+    });
+    named.collect()
+}
+
+/// Two renditions that lack the same stretch for the same reason lack it together, from the first to the last moment
+/// that either does.
+fn merge(mut pictures: Vec<Named>, mut sounds: Vec<Named>) -> Vec<Named> {
+    for picture in &mut pictures {
+        let same = |sound: &Named| {
+            let (a, b) = (&sound.time, &picture.time);
+            sound.why == picture.why && a.start < b.end && b.start < a.end
+        };
+        let Some(at) = sounds.iter().position(same) else { continue };
+        let sound = sounds.swap_remove(at);
+        let alone = |this: &Named, other: &Named| {
+            this.before_and_after(other).checked_sub(NEAR).map(|over| (over + NEAR).as_secs_f64())
+        };
+        let mut why = picture.why.clone();
+        for (seconds, what) in [(alone(&sound, picture), "sound"), (alone(picture, &sound), "picture")] {
+            if let Some(seconds) = seconds {
+                why.push_str(&format!("; for {seconds:.1} s of it only the {what} is missing"));
+            }
+        }
+        let time = picture.time.start.min(sound.time.start)..picture.time.end.max(sound.time.end);
+        *picture = Named { rendition: None, time, why };
+    }
+    pictures.extend(sounds);
+    pictures
+}
+
+impl Named {
+    /// How much of it lies outside of `other`.
+    fn before_and_after(&self, other: &Self) -> Duration {
+        other.time.start.since(self.time.start) + self.time.end.since(other.time.end)
+    }
 }
 
 fn follows(a: &Lost, b: &Lost) -> bool {
-    (&a.rendition, a.epoch, &a.why, a.number + 1) == (&b.rendition, b.epoch, &b.why, b.number)
+    (&a.rendition, a.epoch, &a.why, a.last + 1) == (&b.rendition, b.epoch, &b.why, b.first)
 }
 
 /// One phrase per run of segments that share a fate.
 fn describe<'a>(lost: impl Iterator<Item = &'a Lost>) -> Vec<String> {
-    let lost: Vec<&Lost> = lost.collect();
+    let mut lost: Vec<&Lost> = lost.collect();
+    lost.sort_by_key(|lost| (lost.epoch, lost.first));
     let runs = lost.chunk_by(|a, b| follows(a, b));
-    runs.filter_map(|run| match run {
-        [only] => Some(format!("segment {} of epoch {} {}", only.number, only.epoch, only.why)),
-        [first, .., last] => {
-            Some(format!("segments {} to {} of epoch {}: each {}", first.number, last.number, first.epoch, first.why))
+    runs.filter_map(|run| match (run, run) {
+        ([first, ..], [.., last]) if first.first == last.last => {
+            Some(format!("segment {} of epoch {} {}", first.first, first.epoch, first.why))
         }
-        [] => None,
+        ([first, ..], [.., last]) => {
+            Some(format!("segments {} to {} of epoch {}: each {}", first.first, last.last, first.epoch, first.why))
+        }
+        _ => None,
     })
     .collect()
 }

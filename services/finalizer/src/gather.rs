@@ -1,7 +1,10 @@
 //! Fetches what the recorders of one recording stored, checks each object against its receipt, and reads where the
 //! samples lie. What is missing or altered becomes a [`Lost`] with its name; it never stops the rest.
+//!
+//! A worker that was killed left no journal. Then the listing says what there is, and the stamp on its init sections
+//! when that was: no receipts to check against, but each segment opens with the epoch's key or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,10 +13,11 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use media::{MediaTime, Rendition, WallTime};
 use sha2::{Digest, Sha256};
 use storage::journal::{Description, Entry, Gap, Journal};
-use storage::manifest::Object;
+use storage::manifest::{Account, Object};
 use storage::seal::SealError;
 use storage::{Bucket, Identity, OpenKey, RecordingPath, Store, StoreError, Writer};
 
+use crate::account;
 use crate::finalize::FinalizeError;
 use crate::fragment::{Init, Sample, samples};
 
@@ -33,17 +37,19 @@ pub(crate) struct Segment {
     pub(crate) rendition: Rendition,
     /// Index into [`Gathered::epochs`].
     pub(crate) epoch: usize,
+    pub(crate) number: u64,
     pub(crate) key: String,
     pub(crate) sha256: String,
     pub(crate) samples: Vec<Sample>,
 }
 
-/// A segment that cannot be used.
+/// A segment that cannot be used, or a run of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) rendition: Rendition,
     pub(crate) epoch: u32,
-    pub(crate) number: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
     /// By the journal, on the wall.
     pub(crate) from: WallTime,
     pub(crate) lasts: Duration,
@@ -57,8 +63,10 @@ pub(crate) struct Epoch {
     /// Wall time of its media time zero.
     pub(crate) zero: WallTime,
     pub(crate) inits: BTreeMap<Rendition, Init>,
-    /// What the recorder itself could not record.
+    /// What the recorder itself could not record, and no [`Lost`] speaks of.
     pub(crate) gaps: Vec<Gap>,
+    /// It came to its end and wrote its journal. One that did not was killed, or its spool is not emptied yet.
+    pub(crate) told: bool,
 }
 
 /// All of a recording that can be used, and what cannot.
@@ -68,6 +76,8 @@ pub(crate) struct Gathered {
     /// In order of epoch and number.
     pub(crate) segments: Vec<Segment>,
     pub(crate) lost: Vec<Lost>,
+    /// Of every epoch that stored anything, in order.
+    pub(crate) accounts: Vec<Account>,
     /// Whole epochs that say less than they should: number and why.
     pub(crate) doubts: Vec<(u32, String)>,
     /// There are segments whose key is missing or altered.
@@ -111,16 +121,44 @@ pub(crate) async fn gather(
     record: &Record,
     identity: &Identity,
 ) -> Result<Gathered, FinalizeError> {
+    let lying = Lying::list(store, path).await?;
     let mut gathered = Gathered::default();
     for number in 1..=record.epoch {
-        Reading { store, path, number, into: &mut gathered }.epoch(record, identity).await?;
+        Reading { store, path, lying: &lying, number, into: &mut gathered }.epoch(record, identity).await?;
     }
     Ok(gathered)
+}
+
+/// What there is of a recording, by key: asked for once, since it may have thousands of epochs of which most stored
+/// nothing.
+struct Lying {
+    /// And its size.
+    media: BTreeMap<String, u64>,
+    keys: BTreeSet<String>,
+}
+
+impl Lying {
+    async fn list(store: &Store, path: &RecordingPath) -> Result<Self, StoreError> {
+        let media = store.list(Bucket::Media, &path.prefix()).await?;
+        let keys = store.list(Bucket::Keys, &path.keys_prefix()).await?;
+        Ok(Self {
+            media: media.into_iter().map(|entry| (entry.key, entry.size)).collect(),
+            keys: keys.into_iter().map(|entry| entry.key).collect(),
+        })
+    }
+
+    /// Everything in the folder of `key`.
+    fn beside<'a>(&'a self, key: &str) -> impl Iterator<Item = (&'a String, u64)> {
+        let folder = key.rsplit_once('/').map_or_else(String::new, |(folder, _)| format!("{folder}/"));
+        let from = self.media.range(folder.clone()..);
+        from.take_while(move |(key, _)| key.starts_with(&folder)).map(|(key, size)| (key, *size))
+    }
 }
 
 struct Reading<'a> {
     store: &'a Store,
     path: &'a RecordingPath,
+    lying: &'a Lying,
     number: u32,
     into: &'a mut Gathered,
 }
@@ -129,42 +167,59 @@ impl Reading<'_> {
     async fn epoch(mut self, record: &Record, identity: &Identity) -> Result<(), FinalizeError> {
         let writer = Writer::Epoch(self.number);
         let key_key = self.path.key(&writer);
+        if !self.lying.keys.contains(&key_key) {
+            self.without_key("its key is missing");
+            return Ok(());
+        }
         let open = match OpenKey::fetch(self.store, self.path, &writer, identity).await {
             Ok(open) => open,
-            // It never came to sealing anything, or its key is gone; the listing tells which.
-            Err(SealError::KeyMissing { .. }) => return self.without_key("its key is missing").await,
+            Err(SealError::KeyMissing { .. }) => {
+                self.without_key("its key is missing");
+                return Ok(());
+            }
             // Altered, it takes its own epoch and no other.
             Err(SealError::Malformed { .. } | SealError::Tampered { .. }) => {
-                return self.without_key("its key was altered").await;
+                self.without_key("its key was altered");
+                return Ok(());
             }
             Err(other) => return Err(other.into()),
         };
         let (key, _) = self.store.get(Bucket::Keys, &key_key, LONGEST_KEY).await?;
         self.vouch(Bucket::Keys, &key_key, &key, None);
         self.metadata().await?;
-        let (journal, entries) = match or_lost(self.journal(&open).await)? {
-            Ok(journal) => {
-                let entries = journal.entries.clone();
-                (Some(journal), entries)
-            }
-            Err(why) => {
-                let entries = self.salvage().await?;
-                if entries.is_empty() {
-                    return Ok(());
-                }
-                let doubt = format!("its journal {why}; its segments were taken as they lie in the store");
-                self.into.doubts.push((self.number, doubt));
-                (None, entries)
-            }
-        };
+        let Some((journal, entries)) = self.entries(&open).await? else { return Ok(()) };
+        let inits = self.inits(&open, &entries).await?;
+        let stamped = inits.values().find_map(|init| init.zero);
         let zero = match entries.iter().find(|entry| entry.wall != WallTime::default()) {
             Some(entry) => WallTime(entry.wall.0 - micros(entry.begins)),
+            None if stamped.is_some() => stamped.unwrap_or_default(),
             None => self.told_by_description(&open).await?.unwrap_or(record.created),
         };
-        let inits = self.inits(&open, &entries).await?;
-        let gaps = journal.map(|journal| journal.gaps).unwrap_or_default();
-        self.into.epochs.push(Epoch { number: self.number, open, zero, inits, gaps });
-        self.segments(entries).await
+        let told = journal.is_some();
+        let (gaps, closed) = journal.map(|journal| (journal.gaps, journal.closed)).unwrap_or_default();
+        self.into.epochs.push(Epoch { number: self.number, open, zero, inits, gaps, told });
+        self.segments(entries).await?;
+        account::epoch(self.into, &closed);
+        Ok(())
+    }
+
+    /// What the epoch stored, by its journal or else by what lies there; none if that is nothing.
+    async fn entries(&mut self, open: &OpenKey) -> Result<Option<(Option<Journal>, Vec<Entry>)>, FinalizeError> {
+        let salvaged = match self.lying.media.contains_key(&self.path.journal(self.number)) {
+            true => match or_lost(self.journal(open).await)? {
+                Ok(journal) => {
+                    let entries = journal.entries.clone();
+                    return Ok(Some((Some(journal), entries)));
+                }
+                Err(why) => {
+                    let doubt = format!("its journal {why}; its segments were taken as they lie in the store");
+                    self.into.doubts.push((self.number, doubt));
+                    self.salvage()
+                }
+            },
+            false => self.salvage(),
+        };
+        Ok((!salvaged.is_empty()).then_some((None, salvaged)))
     }
 
     async fn journal(&mut self, open: &OpenKey) -> Result<Journal, Unusable> {
@@ -183,12 +238,10 @@ impl Reading<'_> {
 
     /// Everything under `meta/` for this epoch: descriptions, logs of the session.
     async fn metadata(&mut self) -> Result<(), FinalizeError> {
-        let description = self.path.description(self.number);
-        let folder = description.rsplit_once('/').map_or(description.as_str(), |(folder, _)| folder);
-        for entry in self.store.list(Bucket::Media, &format!("{folder}/")).await? {
-            match or_lost(self.store.get(Bucket::Media, &entry.key, LONGEST_META).await.map_err(Into::into))? {
-                Ok((sealed, _)) => self.vouch(Bucket::Media, &entry.key, &sealed, None),
-                Err(why) => self.into.doubts.push((self.number, format!("{} {why}", entry.key))),
+        for (key, _) in self.lying.beside(&self.path.description(self.number)) {
+            match or_lost(self.store.get(Bucket::Media, key, LONGEST_META).await.map_err(Into::into))? {
+                Ok((sealed, _)) => self.vouch(Bucket::Media, key, &sealed, None),
+                Err(why) => self.into.doubts.push((self.number, format!("{key} {why}"))),
             }
         }
         Ok(())
@@ -208,19 +261,17 @@ impl Reading<'_> {
     }
 
     /// What lies in the store of an epoch that left no journal: entries without receipts or times.
-    async fn salvage(&self) -> Result<Vec<Entry>, FinalizeError> {
+    fn salvage(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for rendition in [Rendition::video(), Rendition::audio()] {
-            let init = self.path.init(self.number, &rendition);
-            let folder = init.rsplit_once('/').map_or("", |(folder, _)| folder);
-            for found in self.store.list(Bucket::Media, &format!("{folder}/")).await? {
-                let name = found.key.rsplit('/').next().and_then(|name| name.strip_suffix(".m4s.age"));
+            for (key, size) in self.lying.beside(&self.path.init(self.number, &rendition)) {
+                let name = key.rsplit('/').next().and_then(|name| name.strip_suffix(".m4s.age"));
                 let Some(number) = name.and_then(|name| name.parse().ok()) else { continue };
                 entries.push(Entry {
                     rendition: rendition.clone(),
                     number,
-                    key: found.key,
-                    size: found.size,
+                    key: key.clone(),
+                    size,
                     sha256: String::new(),
                     begins: MediaTime::default(),
                     lasts: Duration::ZERO,
@@ -228,17 +279,18 @@ impl Reading<'_> {
                 });
             }
         }
-        Ok(entries)
+        entries
     }
 
-    async fn without_key(&mut self, why: &str) -> Result<(), FinalizeError> {
-        let entries = self.salvage().await?;
+    /// It never came to sealing anything, or its key is gone; the listing tells which.
+    fn without_key(&mut self, why: &str) {
+        let entries = self.salvage();
         if !entries.is_empty() {
             self.into.locked = true;
+            account::locked(self.into, self.number, &entries, why);
             let why = format!("{why}, so its {} segments cannot be read; restore the key", entries.len());
             self.into.doubts.push((self.number, why));
         }
-        Ok(())
     }
 
     async fn inits(&mut self, open: &OpenKey, entries: &[Entry]) -> Result<BTreeMap<Rendition, Init>, FinalizeError> {
@@ -268,7 +320,7 @@ impl Reading<'_> {
         Ok(init)
     }
 
-    async fn segments(self, entries: Vec<Entry>) -> Result<(), FinalizeError> {
+    async fn segments(&mut self, entries: Vec<Entry>) -> Result<(), FinalizeError> {
         let at = self.into.epochs.len() - 1;
         let (store, epoch) = (self.store, &self.into.epochs[at]);
         let mut reading = stream::iter(entries)
@@ -292,6 +344,7 @@ impl Reading<'_> {
                     self.into.segments.push(Segment {
                         rendition: entry.rendition,
                         epoch: at,
+                        number: entry.number,
                         key: entry.key,
                         sha256: object.sha256.clone(),
                         samples,
@@ -301,8 +354,8 @@ impl Reading<'_> {
                 Err(why) => {
                     tracing::warn!(recording = %self.path.recording, key = entry.key, why, "a segment is not used");
                     let from = zero.plus(Duration::from_nanos(entry.begins.0));
-                    let Entry { rendition, number: segment, lasts, .. } = entry;
-                    self.into.lost.push(Lost { rendition, epoch: number, number: segment, from, lasts, why });
+                    let Entry { rendition, number: first, lasts, .. } = entry;
+                    self.into.lost.push(Lost { rendition, epoch: number, first, last: first, from, lasts, why });
                 }
             }
         }

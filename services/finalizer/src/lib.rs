@@ -14,17 +14,34 @@
 //!
 //! Whatever is wrong with an object, a recording is not failed for it: the manifest names the gap, and the recording is
 //! PARTIAL. Which try is the one that counts is decided by conditional writes alone ([`storage::manifest::publish`]).
+//!
+//! A worker that was killed left no journal, and that is nothing unusual: the listing says what it stored, and the stamp
+//! on its init sections when ([`storage::clock`]). From its last stored frame to the next worker's first there is one gap
+//! with one name. The manifest accounts for each segment by its number ([`storage::manifest::Account`]), and the film's
+//! chapters and the portal's page show what is missing.
+//!
+//! What is stored after the manifest was signed, from a spool that was emptied late, becomes the next generation, if it
+//! adds to the one that stands and takes nothing away. Until its transcript is made anew, that one has none.
+//!
+//! The steward is the last resort, and sees within the hour: recordings that nobody called for, that nobody holds, and
+//! those of which the ledger alone remembers that they began ([`storage::ledger`]). It trusts no other machine's clock.
 
+mod account;
+mod arrange;
+mod chapters;
 mod finalize;
 mod fragment;
 mod gaps;
 mod gather;
+mod late;
 mod movie;
 mod silence;
+mod steward;
 mod track;
 mod work;
 mod write;
 
 pub use finalize::{FinalizeError, Finalizer, Outcome};
 pub use movie::LayoutError;
+pub use steward::{Alarm, Seen, Steward};
 pub use work::{Config, run};

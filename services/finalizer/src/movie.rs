@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
-use media::WallTime;
+use media::{MediaTime, WallTime};
 use mp4_atom::{
     Co64, Ctts, CttsEntry, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Header, Matrix, Moov, Mvhd, Stbl, Stco, Stsc,
     StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Trak,
 };
 
+use storage::journal::Gap;
+
+use crate::chapters;
+use crate::gaps::Line;
 use crate::track::{Shown, Track};
 
 /// Units per second of the movie: divides into frames of 24, 25, 30, 50 and 60 per second without a rest.
@@ -29,14 +33,19 @@ pub(crate) struct Movie {
     /// Track and chunk, by index.
     pub(crate) order: Vec<(usize, usize)>,
     pub(crate) lasts: Duration,
-    /// Where the file's time zero lies on the common line.
-    pub(crate) begins: Duration,
+    /// What is missing in it.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl Movie {
     /// Lays out `tracks`, at least one, recorded from `recorded` on. Time zero of the common line is when the first
-    /// worker began; the file begins there, or later where nothing of the beginning is left.
-    pub(crate) fn lay_out(tracks: &mut [Track<'_>], recorded: WallTime) -> Result<Self, LayoutError> {
+    /// worker began; the file begins there, or later where nothing of the beginning is left. What is `missing` on its
+    /// line becomes chapters.
+    pub(crate) fn lay_out(
+        tracks: &mut [Track<'_>],
+        recorded: WallTime,
+        missing: impl FnOnce(&[Track<'_>], Line) -> Vec<Gap>,
+    ) -> Result<Self, LayoutError> {
         let seconds = |at: i64, track: &Track<'_>| rescale(at, track.timescale, TIMESCALE);
         let begins = tracks.iter().map(|t| seconds(t.begins, t)).min().unwrap_or(0).max(0);
         let ends = tracks.iter().map(|t| seconds(t.recorded.end, t)).max().unwrap_or(begins).max(begins);
@@ -44,20 +53,25 @@ impl Movie {
             // Not every player waits for a sound that begins late.
             track.begin_at(rescale(begins, TIMESCALE, track.timescale));
         }
+        let duration = |units: i64| Duration::from_micros(units.unsigned_abs() * 100 / 9);
+        let lasts = duration(ends - begins);
+        let line = Line { zero: recorded.plus(duration(begins)), lasts: MediaTime::default().plus(lasts) };
+        let gaps = missing(tracks, line);
+        let chapters = chapters::encode(&chapters::of(&gaps, line));
         let order = interleave(tracks);
         let payload: u64 = order.iter().map(|(track, chunk)| tracks[*track].size(&tracks[*track].chunks[*chunk])).sum();
 
         // The tables' length does not depend on the offsets in them, so one round of offsets from zero tells it.
         let mut large = false;
-        let mut head = encode(tracks, &order, recorded, begins..ends, 0, large, payload)?;
+        let plan = Plan { tracks, order: &order, recorded, shown: begins..ends, payload, chapters: &chapters };
+        let shape = |base, large| plan.encode(base, large);
+        let mut head = shape(0, large)?;
         if head.len() as u64 + payload > u64::from(u32::MAX) {
             large = true;
-            head = encode(tracks, &order, recorded, begins..ends, 0, large, payload)?;
+            head = shape(0, large)?;
         }
-        let base = head.len() as u64;
-        let head = encode(tracks, &order, recorded, begins..ends, base, large, payload)?;
-        let duration = |units: i64| Duration::from_micros(units.unsigned_abs() * 100 / 9);
-        Ok(Self { head, order, lasts: duration(ends - begins), begins: duration(begins) })
+        let head = shape(head.len() as u64, large)?;
+        Ok(Self { head, order, lasts, gaps })
     }
 }
 
@@ -69,50 +83,61 @@ fn interleave(tracks: &[Track<'_>]) -> Vec<(usize, usize)> {
     order
 }
 
-fn encode(
-    tracks: &[Track<'_>],
-    order: &[(usize, usize)],
+/// All that the head is made of but the offsets.
+struct Plan<'a> {
+    tracks: &'a [Track<'a>],
+    order: &'a [(usize, usize)],
     recorded: WallTime,
     shown: std::ops::Range<i64>,
-    base: u64,
-    large: bool,
     payload: u64,
-) -> Result<Vec<u8>, LayoutError> {
-    let mut offsets: Vec<Vec<u64>> = tracks.iter().map(|track| vec![0; track.chunks.len()]).collect();
-    let mut at = base;
-    for (t, c) in order {
-        offsets[*t][*c] = at;
-        at += tracks[*t].size(&tracks[*t].chunks[*c]);
+    /// As a box.
+    chapters: &'a [u8],
+}
+
+impl Plan<'_> {
+    fn encode(&self, base: u64, large: bool) -> Result<Vec<u8>, LayoutError> {
+        let Self { tracks, shown, .. } = self;
+        let mut offsets: Vec<Vec<u64>> = tracks.iter().map(|track| vec![0; track.chunks.len()]).collect();
+        let mut at = base;
+        for (t, c) in self.order {
+            offsets[*t][*c] = at;
+            at += tracks[*t].size(&tracks[*t].chunks[*c]);
+        }
+        let created = u64::try_from(self.recorded.0 / 1_000_000).unwrap_or(0) + EPOCH_1904;
+        let traks: Vec<Trak> = tracks
+            .iter()
+            .zip(offsets)
+            .zip(1..)
+            .map(|((track, offsets), id)| trak(track, offsets, id, created, shown, large))
+            .collect();
+        let moov = Moov {
+            mvhd: Mvhd {
+                creation_time: created,
+                modification_time: created,
+                timescale: TIMESCALE,
+                duration: (shown.end - shown.start).unsigned_abs(),
+                rate: 1.into(),
+                volume: 1.into(),
+                matrix: Matrix::default(),
+                next_track_id: u32::try_from(traks.len() + 1).unwrap_or(u32::MAX),
+            },
+            trak: traks,
+            ..Moov::default()
+        };
+        let brands = [b"isom", b"iso2", b"avc1", b"mp41"].map(FourCC::new);
+        let ftyp = Ftyp { major_brand: brands[0], minor_version: 512, compatible_brands: brands.to_vec() };
+        let mut head = Vec::new();
+        ftyp.encode(&mut head)?;
+        let at = head.len();
+        moov.encode(&mut head)?;
+        // The library knows no chapters: they are put at the end of its `moov`, whose size grows by theirs.
+        head.extend_from_slice(self.chapters);
+        let size = u32::try_from(head.len() - at).map_err(|_| mp4_atom::Error::InvalidSize)?;
+        head[at..at + 4].copy_from_slice(&size.to_be_bytes());
+        let size = usize::try_from(self.payload).map_err(|_| mp4_atom::Error::InvalidSize)?;
+        Header { kind: FourCC::new(b"mdat"), size: Some(size) }.encode(&mut head)?;
+        Ok(head)
     }
-    let created = u64::try_from(recorded.0 / 1_000_000).unwrap_or(0) + EPOCH_1904;
-    let traks: Vec<Trak> = tracks
-        .iter()
-        .zip(offsets)
-        .zip(1..)
-        .map(|((track, offsets), id)| trak(track, offsets, id, created, &shown, large))
-        .collect();
-    let moov = Moov {
-        mvhd: Mvhd {
-            creation_time: created,
-            modification_time: created,
-            timescale: TIMESCALE,
-            duration: (shown.end - shown.start).unsigned_abs(),
-            rate: 1.into(),
-            volume: 1.into(),
-            matrix: Matrix::default(),
-            next_track_id: u32::try_from(traks.len() + 1).unwrap_or(u32::MAX),
-        },
-        trak: traks,
-        ..Moov::default()
-    };
-    let brands = [b"isom", b"iso2", b"avc1", b"mp41"].map(FourCC::new);
-    let ftyp = Ftyp { major_brand: brands[0], minor_version: 512, compatible_brands: brands.to_vec() };
-    let mut head = Vec::new();
-    ftyp.encode(&mut head)?;
-    moov.encode(&mut head)?;
-    let size = usize::try_from(payload).map_err(|_| mp4_atom::Error::InvalidSize)?;
-    Header { kind: FourCC::new(b"mdat"), size: Some(size) }.encode(&mut head)?;
-    Ok(head)
 }
 
 fn trak(
@@ -215,14 +240,22 @@ mod tests {
     fn segment(at: u64, size: u32) -> Segment {
         let sample = |n: u64| Sample { at: at + n * 40, lasts: 40, shift: 0, offset: 0, size, sync: n == 0 };
         let samples = (0..5).map(sample).collect();
-        Segment { rendition: Rendition::video(), epoch: 0, key: String::new(), sha256: String::new(), samples }
+        Segment {
+            rendition: Rendition::video(),
+            epoch: 0,
+            number: 0,
+            key: String::new(),
+            sha256: String::new(),
+            samples,
+        }
     }
 
     fn stbl_of(segments: &[Segment], init: &Init) -> (Stbl, usize) {
         let units = segments.iter().map(|segment| Unit { segment, init, origin: 0 }).collect();
         let lane = Lane { rendition: Rendition::video(), units };
-        let mut tracks = [Track::build(&lane).unwrap()];
-        let movie = Movie::lay_out(&mut tracks, WallTime::default()).unwrap();
+        let lanes = [lane];
+        let mut tracks = Track::all(&lanes);
+        let movie = Movie::lay_out(&mut tracks, WallTime::default(), |_, _| Vec::new()).unwrap();
         let mut head = &movie.head[..];
         loop {
             if let Some(Any::Moov(moov)) = Any::decode_maybe(&mut head).unwrap() {

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use media::Rendition;
 use mp4_atom::{Codec, Trak};
-use timeline::{Stored, cover, holes};
+use timeline::{Stored, Turn, accompany, cover, holes, turns};
 
 use crate::fragment::{Init, Sample};
 use crate::gather::Segment;
+use crate::movie::rescale;
 use crate::silence;
 
 /// A good segment and its place on the common line.
@@ -56,6 +57,14 @@ pub(crate) struct Shown {
     pub(crate) sync: bool,
 }
 
+/// Nothing is shown between a piece of one epoch and a piece of another, or the same: indices into the gathered epochs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) time: Range<i64>,
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Track<'a> {
     pub(crate) lane: &'a Lane<'a>,
@@ -66,9 +75,11 @@ pub(crate) struct Track<'a> {
     /// At least one, in order of time.
     pub(crate) chunks: Vec<Chunk>,
     /// Where nothing is shown, on the common line.
-    pub(crate) holes: Vec<Range<i64>>,
+    pub(crate) holes: Vec<Hole>,
     /// From the beginning of what was recorded to its end, on the common line.
     pub(crate) recorded: Range<i64>,
+    /// Whose turn it is when, as it is shown.
+    turns: Vec<Turn>,
     /// Where the first chunk is shown: earlier than what was recorded where silence fills it.
     pub(crate) begins: i64,
 }
@@ -95,25 +106,45 @@ pub(crate) fn slack(timescale: u32) -> i64 {
 }
 
 impl<'a> Track<'a> {
+    /// The tracks of these lanes that have anything to show. Those that can begin anywhere go along with the first.
+    pub(crate) fn all(lanes: &'a [Lane<'a>]) -> Vec<Self> {
+        let mut tracks: Vec<Self> = Vec::new();
+        for lane in lanes {
+            let track = Self::build(lane, tracks.first());
+            tracks.extend(track);
+        }
+        tracks
+    }
+
     /// None when nothing of it can be shown.
-    pub(crate) fn build(lane: &'a Lane<'a>) -> Option<Self> {
+    fn build(lane: &'a Lane<'a>, lead: Option<&Self>) -> Option<Self> {
         let first = lane.units.first()?;
         let timescale = first.init.timescale;
         let stored: Vec<Stored> =
             lane.units.iter().map(|u| Stored { epoch: u.segment.epoch, time: u.time() }).collect();
-        let pieces = cover(&stored, slack(timescale));
+        let anywhere = || lane.units.iter().flat_map(Unit::samples).all(|sample| sample.sync);
+        let pieces = match lead.filter(|_| anywhere()) {
+            Some(lead) => accompany(&stored, &lead.turns_in(timescale), slack(timescale)),
+            None => cover(&stored, slack(timescale)),
+        };
         let mut track = Self {
             lane,
             trak: &first.init.trak,
             timescale,
             entries: Vec::new(),
             chunks: Vec::new(),
-            holes: holes(&pieces, slack(timescale)),
+            holes: Vec::new(),
             recorded: 0..0,
+            turns: turns(&stored, &pieces),
             begins: 0,
         };
+        for time in holes(&pieces, slack(timescale)) {
+            let next = pieces.partition_point(|piece| piece.time.end <= time.start);
+            let epoch = |piece: usize| stored[pieces[piece].stored].epoch;
+            track.holes.push(Hole { time, before: epoch(next - 1), after: epoch(next) });
+        }
         for piece in pieces {
-            track.append(piece.stored, piece.fresh, piece.time.end);
+            track.append(piece.stored, piece.fresh, piece.time);
         }
         let (first, last) = (track.chunks.first()?, track.chunks.last()?);
         let Of::Unit(unit, samples) = &first.of else { return None };
@@ -121,18 +152,32 @@ impl<'a> Track<'a> {
         let delay = i64::from(lane.units[*unit].samples()[samples.start].shift);
         track.recorded = first.at + delay..track.end(last) + delay;
         track.begins = track.recorded.start;
+        for turn in &mut track.turns {
+            let shown = |at: i64| if at == i64::MIN || at == i64::MAX { at } else { at + delay };
+            turn.time = shown(turn.time.start)..shown(turn.time.end);
+        }
         for hole in &mut track.holes {
-            *hole = hole.start + delay..hole.end + delay;
+            hole.time = hole.time.start + delay..hole.time.end + delay;
         }
         Some(track)
     }
 
-    fn append(&mut self, unit: usize, fresh: bool, until: i64) {
+    fn turns_in(&self, timescale: u32) -> Vec<Turn> {
+        let at = |at: i64| match at {
+            i64::MIN | i64::MAX => at,
+            at => rescale(at, self.timescale, timescale),
+        };
+        self.turns.iter().map(|turn| Turn { epoch: turn.epoch, time: at(turn.time.start)..at(turn.time.end) }).collect()
+    }
+
+    fn append(&mut self, unit: usize, fresh: bool, time: Range<i64>) {
         let of = &self.lane.units[unit];
         let samples = of.samples();
+        let before = |at: i64| samples.partition_point(|s| of.at(s) + i64::from(s.lasts / 2) <= at);
+        let first = if time.start > of.time().start { before(time.start) } else { 0 };
         // A decoder that begins anew needs a key frame; the samples before it were for a segment that is gone.
-        let from = if fresh { samples.iter().position(|s| s.sync) } else { Some(0) };
-        let to = samples.partition_point(|s| of.at(s) + i64::from(s.lasts / 2) <= until);
+        let from = if fresh { samples[first..].iter().position(|s| s.sync).map(|at| first + at) } else { Some(first) };
+        let to = before(time.end);
         let Some(from) = from.filter(|from| *from < to) else { return };
         let at = of.at(&samples[from]);
         let codec = &of.init.trak.mdia.minf.stbl.stsd.codecs[0];

@@ -1,20 +1,22 @@
 //! The queue's side: takes `epoch.stored`, finalizes, announces. Owns the retries of finalizing (DESIGN D17).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use broker::{Broker, Delivery, Work};
 use chassis::Sections;
-use events::{Body, Event, Meta, Platform, RecordingFailed, RecordingReady, event_id};
+use claim::Phase;
+use events::{Body, EpochStored, Event, Meta, Platform, RecordingFailed, RecordingReady, event_id};
 use media::WallTime;
 use serde::Deserialize;
 use storage::manifest::SigningKey;
-use storage::{Identity, Recipients, RecordingPath, Store, recordings};
+use storage::{Identity, Recipients, Store, recordings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::finalize::{FinalizeError, Finalizer, Outcome};
+use crate::steward::{Alarm, Seen, Steward};
 
 /// `[finalizer]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -77,20 +79,23 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     Ok(())
 }
 
-/// Finalizes what ended and was never finalized: its call was lost, or parked while something was broken.
+/// The steward's rounds; see [`Steward`].
 async fn look_after(finalizer: Arc<Finalizer>, broker: Broker, pause: Duration, stop: CancellationToken) {
+    let mut steward = Steward::default();
     loop {
-        match finalizer.overdue(WallTime::from_system(SystemTime::now())).await {
-            Err(error) => tracing::warn!(error = %chain(&error), "could not look for forgotten recordings"),
-            Ok(overdue) => {
-                for (path, record) in overdue {
-                    if stop.is_cancelled() {
-                        return;
+        let look = steward.look(&finalizer, Instant::now(), WallTime::from_system(SystemTime::now()));
+        match stop.run_until_cancelled(look).await {
+            None => return,
+            Some(Err(error)) => tracing::warn!(error = %chain(&error), "could not look after recordings"),
+            Some(Ok(Seen { finished, alarms })) => {
+                for (record, outcome) in finished {
+                    if let Err(error) = announce(&broker, &called_by_nobody(&record), &record, &outcome).await {
+                        let error = chain(&error);
+                        tracing::warn!(recording = %record.recording, error, "could not announce what became of it");
                     }
-                    tracing::info!(recording = %path.recording, "nobody called for this recording; finalizing it");
-                    if let Err(error) = forgotten(&finalizer, &broker, &path, &record).await {
-                        tracing::warn!(recording = %path.recording, error = %format!("{error:#}"), "cannot finalize");
-                    }
+                }
+                for Alarm { recording, epoch, what } in alarms {
+                    tracing::error!(%recording, epoch, "this recording {what}");
                 }
             }
         }
@@ -115,14 +120,9 @@ async fn alarm(broker: &Broker) {
     }
 }
 
-async fn forgotten(
-    finalizer: &Finalizer,
-    broker: &Broker,
-    path: &RecordingPath,
-    record: &claim::Record,
-) -> anyhow::Result<()> {
-    let outcome = finalizer.finalize(path).await?;
-    let cause = Meta {
+/// The envelope of what is told without having been asked.
+fn called_by_nobody(record: &claim::Record) -> Meta {
+    Meta {
         id: String::new(),
         // There is one platform; a second one will have the record name it.
         platform: Platform::Janus,
@@ -131,8 +131,7 @@ async fn forgotten(
         room: record.room.clone(),
         session: record.session.clone(),
         time: String::new(),
-    };
-    Ok(announce(broker, &cause, record, &outcome).await?)
+    }
 }
 
 impl Finalizer {
@@ -157,16 +156,20 @@ impl Finalizer {
 async fn handle(finalizer: &Finalizer, broker: &Broker, delivery: Delivery, stop: &CancellationToken) {
     let meta = delivery.event.meta.clone();
     let settled = match &delivery.event.body {
-        Body::EpochStored(stored) if stored.last => {
+        Body::EpochStored(stored) => {
             let recording = stored.recording;
-            match patiently(finalizer, recording, stop).await {
-                Ok(Some((outcome, record))) => match announce(broker, &meta, &record, &outcome).await {
-                    Ok(()) => delivery.settle().await,
-                    Err(error) => {
-                        tracing::warn!(%recording, error = %chain(&error), "could not announce; trying again later");
-                        delivery.give_back().await
+            match patiently(finalizer, stored, stop).await {
+                // Another worker goes on with the recording; its last epoch will call for us.
+                Ok(Some(Found { outcome: None, .. })) => delivery.settle().await,
+                Ok(Some(Found { outcome: Some(outcome), record })) => {
+                    match announce(broker, &meta, &record, &outcome).await {
+                        Ok(()) => delivery.settle().await,
+                        Err(error) => {
+                            tracing::warn!(%recording, error = %chain(&error), "could not announce; trying again later");
+                            delivery.give_back().await
+                        }
                     }
-                },
+                }
                 Ok(None) => delivery.park("unknown-recording").await,
                 Err(error) if error.is_passing() => {
                     tracing::warn!(%recording, error = %chain(&error), "could not finalize; trying again later");
@@ -178,8 +181,6 @@ async fn handle(finalizer: &Finalizer, broker: &Broker, delivery: Delivery, stop
                 }
             }
         }
-        // Another worker goes on with the recording; its last epoch will call for us.
-        Body::EpochStored(_) => delivery.settle().await,
         _ => delivery.park("not-for-finalizers").await,
     };
     if let Err(error) = settled {
@@ -187,16 +188,20 @@ async fn handle(finalizer: &Finalizer, broker: &Broker, delivery: Delivery, stop
     }
 }
 
-type Found = (Outcome, claim::Record);
+/// A recording and what became of it by now; nothing while it is recorded.
+struct Found {
+    outcome: Option<Outcome>,
+    record: claim::Record,
+}
 
 async fn patiently(
     finalizer: &Finalizer,
-    recording: events::RecordingId,
+    stored: &EpochStored,
     stop: &CancellationToken,
 ) -> Result<Option<Found>, FinalizeError> {
-    let mut pauses = PAUSES.iter();
+    let (recording, mut pauses) = (stored.recording, PAUSES.iter());
     loop {
-        let tried = once(finalizer, recording).await;
+        let tried = once(finalizer, stored).await;
         match (tried, pauses.next()) {
             (Err(error), Some(pause)) if error.is_passing() => {
                 tracing::debug!(%recording, error = %chain(&error), "trying again soon");
@@ -210,9 +215,12 @@ async fn patiently(
     }
 }
 
-async fn once(finalizer: &Finalizer, recording: events::RecordingId) -> Result<Option<Found>, FinalizeError> {
-    let Some((path, record, _)) = recordings::find(&finalizer.store, recording).await? else { return Ok(None) };
-    Ok(Some((finalizer.finalize(&path).await?, record)))
+async fn once(finalizer: &Finalizer, stored: &EpochStored) -> Result<Option<Found>, FinalizeError> {
+    let Some((path, record, _)) = recordings::find(&finalizer.store, stored.recording).await? else { return Ok(None) };
+    // An epoch that was stored after the recording was ready is another matter: that makes the next generation.
+    let late = matches!(record.phase, Phase::Ready | Phase::Partial);
+    let outcome = if stored.last || late { Some(finalizer.finalize(&path).await?) } else { None };
+    Ok(Some(Found { outcome, record }))
 }
 
 /// Says what became of the recording. The id is derived, so that consumers drop what they heard before.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use media::{Init, MediaTime, Part, PipelineSpec, Rendition, SegmentClosed, WallTime};
 use session::Object;
+use storage::clock;
 use storage::journal::{Entry, Gap, RenditionInfo};
 use storage::{Bucket, Journal, Receipt, RecordingPath, SealKey, Sealed, Spool, Spooled, Store, StoreError};
 use tokio::sync::Semaphore;
@@ -114,6 +115,7 @@ impl Keeper {
             spec,
             entries: Vec::new(),
             gaps: Vec::new(),
+            closed: BTreeMap::new(),
             renditions: Vec::new(),
         };
         Self {
@@ -160,9 +162,14 @@ impl Keeper {
             return Err(Odd("an init section too many"));
         }
         self.open.insert(init.rendition.clone(), Open::default());
-        self.fresh.insert(object.clone(), vec![init.bytes.clone()]);
+        self.fresh.insert(object.clone(), self.beginning(&init));
         self.facts.insert(object, Fact::Init(init));
         Ok(())
+    }
+
+    /// An init section as it is stored: with the wall time of the pipeline's zero, should no journal come to tell it.
+    fn beginning(&self, init: &Init) -> Vec<Bytes> {
+        vec![init.bytes.clone(), Bytes::copy_from_slice(&clock::stamp(self.journal.began))]
     }
 
     /// # Errors
@@ -188,6 +195,7 @@ impl Keeper {
             return Err(Odd("a closed segment without parts"));
         }
         let object = Object::Segment(closed.rendition.clone(), closed.segment);
+        *self.journal.closed.entry(closed.rendition.clone()).or_default() += 1;
         self.fresh.insert(object.clone(), std::mem::take(open).parts);
         self.facts.insert(object, Fact::Segment(closed));
         self.captured = true;
@@ -283,7 +291,7 @@ impl Keeper {
                 true
             }
             Some(Fact::Init(init)) => {
-                self.fresh.insert(object.clone(), vec![init.bytes.clone()]);
+                self.fresh.insert(object.clone(), self.beginning(&init));
                 self.facts.insert(object.clone(), Fact::Init(init));
                 false
             }

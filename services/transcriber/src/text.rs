@@ -20,7 +20,7 @@ pub(crate) async fn put(
     recipients: &Recipients,
     transcript: &Transcript,
 ) -> Result<Vec<Object>, TranscribeError> {
-    let attempt = tries::next(store, path, Kind::Text).await?;
+    let attempt = tries::next(store, path, Kind::Text, 1).await?;
     let writer = Kind::Text.writer(attempt);
     let seal = SealKey::create(store, path, &writer, recipients).await?;
     let forms =

@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bad;
+mod cut;
 mod film;
 mod gate;
+mod late;
+mod long;
 mod merge;
 mod once;
+mod steward;
 mod studio;
 mod whole;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::film::{Film, Style, pictures};
 use crate::gate::Gate;
-use crate::studio::{Studio, zero};
+use crate::studio::Studio;
 
 /// What finalizers have there: films, and keys of films.
 async fn finals(studio: &Studio) -> (usize, usize) {
@@ -130,18 +130,6 @@ async fn what_a_dead_finalizer_left_is_swept() {
     assert!(matches!(studio.finalize().await, Outcome::Ready { generation: 1, new: true, .. }));
     assert_eq!((studio.verify().await.findings, finals(&studio).await), (Vec::new(), (1, 1)));
     assert_eq!(pictures(&studio.open_final().await).len(), 60);
-}
-
-#[tokio::test]
-async fn a_recording_that_nobody_called_for_is_found_after_a_while() {
-    let studio = Studio::open().await;
-    let later = |minutes: u64| zero().plus(Duration::from_secs(60 * minutes));
-    let overdue = async |minutes| studio.finalizer.overdue(later(minutes)).await.unwrap().len();
-    assert_eq!(overdue(60).await, 0, "a recorder is at work on it");
-    studio.end(1).await;
-    assert_eq!([overdue(5).await, overdue(60).await], [0, 1]);
-    studio.finalize().await;
-    assert_eq!(overdue(60).await, 0);
 }
 
 #[tokio::test]

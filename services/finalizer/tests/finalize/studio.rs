@@ -1,5 +1,6 @@
 //! A store in this process, the keys of an institution, and a recorder's hand: puts films where a recorder would.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use storage::embedded::Embedded;
 use storage::journal::{Attendance, Consent, Description, Entry, Gap, Journal, RenditionInfo};
 use storage::keys::Institution;
 use storage::manifest::{Manifest, Report, Signers, SigningKey, verify};
-use storage::{Bucket, Condition, Identity, Recipients, RecordingPath, SealKey, Store, Writer, recordings};
+use storage::{
+    Bucket, Condition, Identity, Recipients, RecordingPath, SealKey, Store, Writer, clock, ledger, recordings,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +24,8 @@ pub(crate) struct Studio {
     pub(crate) finalizer: Finalizer,
     pub(crate) path: RecordingPath,
     pub(crate) folder: tempfile::TempDir,
+    /// How far the next workers' clock is ahead.
+    pub(crate) fast: Duration,
     record: Record,
     recipients: Recipients,
     config: storage::store::Config,
@@ -67,7 +72,7 @@ impl Studio {
         let record = record();
         let path = RecordingPath::new(record.tenant.clone(), record.created, record.recording);
         recordings::create(&store, &path, &record).await.unwrap();
-        Self { finalizer, path, folder, record, recipients, config, _server: tasks }
+        Self { finalizer, path, folder, fast: Duration::ZERO, record, recipients, config, _server: tasks }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -83,9 +88,13 @@ impl Studio {
     pub(crate) async fn finalizer_at(&self, endpoint: String) -> Finalizer {
         let keys = self.folder.path().join("keys");
         Finalizer {
-            store: Store::connect(&storage::store::Config { endpoint: Some(endpoint), ..self.config.clone() })
-                .await
-                .unwrap(),
+            store: Store::connect(&storage::store::Config {
+                endpoint: Some(endpoint),
+                create_buckets: false,
+                ..self.config.clone()
+            })
+            .await
+            .unwrap(),
             identity: Identity::load(&keys.join("pipeline.key")).unwrap(),
             recipients: self.recipients.clone(),
             signing: SigningKey::load(&keys.join("signing.key")).unwrap(),
@@ -114,12 +123,17 @@ impl Studio {
             renditions: renditions.into(),
             entries,
             gaps,
+            closed: BTreeMap::from([
+                (Rendition::video(), film.video.segments.len() as u64),
+                (Rendition::audio(), film.audio.segments.len() as u64),
+            ]),
         };
         seal.seal(journal.to_bytes()).put(self.store(), &self.path.journal(epoch)).await.unwrap();
     }
 
     /// What a worker has stored that never came to write its journal.
     pub(crate) async fn put_segments(&self, epoch: u32, film: &Film) -> (SealKey, Vec<Entry>) {
+        ledger::started(self.store(), &self.path, epoch, zero()).await.unwrap();
         let seal = SealKey::create(self.store(), &self.path, &Writer::Epoch(epoch), &self.recipients).await.unwrap();
         let began = zero().plus(frames(film.begins));
         let description = serde_json::to_vec(&description(began)).unwrap();
@@ -127,7 +141,8 @@ impl Studio {
         let mut entries = Vec::new();
         for (rendition, track) in [(Rendition::video(), &film.video), (Rendition::audio(), &film.audio)] {
             let init = self.path.init(epoch, &rendition);
-            seal.seal(&track.init).put(self.store(), &init).await.unwrap();
+            let stamped = [&track.init[..], &clock::stamp(began.plus(self.fast))].concat();
+            seal.seal(stamped).put(self.store(), &init).await.unwrap();
             for number in 0..track.segments.len() {
                 entries.push(self.put_segment(&seal, epoch, &rendition, track, number, began).await);
             }
@@ -165,6 +180,24 @@ impl Studio {
         let (_, etag) = recordings::state(self.store(), &self.path).await.unwrap();
         let record = Record { phase: Phase::Ended, epoch: epochs, ..self.record.clone() };
         recordings::swap(self.store(), &self.path, &record, &etag).await.unwrap();
+    }
+
+    /// Takes objects away, as if they were still in a spool somewhere.
+    pub(crate) async fn hold_back(&self, keys: impl IntoIterator<Item = String>) -> Vec<(String, bytes::Bytes)> {
+        let mut held = Vec::new();
+        for key in keys {
+            let (bytes, _) = self.store().get(Bucket::Media, &key, 1 << 30).await.unwrap();
+            self.store().delete(Bucket::Media, &key).await.unwrap();
+            held.push((key, bytes));
+        }
+        held
+    }
+
+    /// The spool is emptied at last.
+    pub(crate) async fn bring(&self, held: Vec<(String, bytes::Bytes)>) {
+        for (key, bytes) in held {
+            self.store().put(Bucket::Media, &key, bytes, Condition::Absent).await.unwrap();
+        }
     }
 
     pub(crate) async fn finalize(&self) -> Outcome {

@@ -75,6 +75,7 @@ impl Archive {
                 created,
                 complete: true,
                 duration_ms: 1000,
+                accounts: Vec::new(),
                 gaps: Vec::new(),
                 objects,
                 previous: None,

@@ -202,6 +202,7 @@ impl Campus {
                 created: NOON,
                 complete: lecture.phase == Phase::Ready,
                 duration_ms: 2_700_000,
+                accounts: Vec::new(),
                 gaps: lecture.gaps.clone(),
                 objects,
                 previous: None,

@@ -61,6 +61,8 @@ pub(crate) enum Duty {
     GiveUp(LastResort),
     Tell(Body),
     Describe(SealKey, Description),
+    /// Have the ledger remember that this epoch begins to capture.
+    Begin,
 }
 
 /// What becomes of a recording that nobody goes on with.

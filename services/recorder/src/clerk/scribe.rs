@@ -6,7 +6,7 @@ use std::time::Duration;
 use claim::{Answer, Change, Heard, Holder};
 use events::{Body, Event, Meta};
 use session::{Claim, Reason};
-use storage::{Description, RecordingPath, SealKey, Store, StoreError, recordings};
+use storage::{Description, RecordingPath, SealKey, Store, StoreError, ledger, recordings};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -30,6 +30,8 @@ pub(super) struct Scribe {
     keeping: Keeping,
     /// A segment of this epoch is stored.
     stored: bool,
+    /// The ledger does not know yet that this epoch has begun.
+    owed: bool,
     /// The store did not answer the last sign of life.
     away: bool,
 }
@@ -53,7 +55,7 @@ impl Scribe {
         news: mpsc::UnboundedSender<Event>,
         told: mpsc::UnboundedSender<Claim>,
     ) -> Self {
-        Self { path, holder, asked, store, news, told, keeping: Keeping::Ours, stored: false, away: false }
+        Self { path, holder, asked, store, news, told, keeping: Keeping::Ours, stored: false, owed: false, away: false }
     }
 
     pub(super) async fn work(mut self, mut todo: mpsc::UnboundedReceiver<Duty>) {
@@ -96,6 +98,10 @@ impl Scribe {
             Duty::GiveUp(last) => self.give_up(last).await,
             Duty::Tell(body) => self.tell(body),
             Duty::Describe(key, description) => self.describe(&key, &description).await,
+            Duty::Begin => {
+                self.owed = true;
+                self.begin().await;
+            }
         }
     }
 
@@ -172,8 +178,19 @@ impl Scribe {
         false
     }
 
+    /// So that a recording of which nothing is left is missed. One try; the next comes with the next sign of life.
+    async fn begin(&mut self) {
+        match ledger::started(&self.store, &self.path, self.holder.record().epoch, now()).await {
+            Ok(()) => self.owed = false,
+            Err(why) => warn!(error = &why as &dyn std::error::Error, "the ledger does not know that this began"),
+        }
+    }
+
     /// A sign of life, or a look for a successor. One try: the next one comes by itself.
     pub(super) async fn beat(&mut self) {
+        if self.owed && !self.away {
+            self.begin().await;
+        }
         let tried = match self.keeping {
             Keeping::Ours => self.live().await,
             Keeping::Offered => self.look().await,

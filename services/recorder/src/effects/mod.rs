@@ -174,6 +174,8 @@ impl Effects {
             Action::Leave => self.say(Command::Leave),
             Action::Start(spec) => {
                 self.pipeline = true;
+                // The same entry again for a pipeline that is started again.
+                self.clerk.put(Duty::Begin);
                 self.say(Command::Start(spec));
             }
             Action::AddTrack(track) => self.say(Command::AddTrack(track)),

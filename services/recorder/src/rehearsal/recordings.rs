@@ -55,9 +55,17 @@ async fn a_recording_lies_sealed_in_the_store_with_all_that_was_seen() {
         assert_eq!((entry.begins.0, entry.lasts.as_millis()), (entry.number * 3_200_000_000, 3200));
     }
     assert_eq!(journal.renditions.len(), 2);
+    let begun = storage::ledger::open(&house.shop.desk.store, None).await.unwrap();
+    assert_eq!(
+        begun.iter().map(|entry| (entry.path.recording, entry.epoch)).collect::<Vec<_>>(),
+        [(journal.recording, 1)]
+    );
+    assert_eq!(journal.closed.values().sum::<u64>(), journal.entries.len() as u64);
     for rendition in &journal.renditions {
         let init = house.read(&recording, &rendition.init_key).await;
-        assert_eq!(String::from_utf8(init).unwrap(), format!("init of {}", rendition.rendition));
+        let (init, stamp) = init.split_at(init.len() - 32);
+        assert_eq!(String::from_utf8(init.to_vec()).unwrap(), format!("init of {}", rendition.rendition));
+        assert_eq!(storage::clock::zero(stamp), Some(journal.began));
     }
     let told = house.read(&recording, &recording.path.description(1)).await;
     let told: Description = serde_json::from_slice(&told).unwrap();

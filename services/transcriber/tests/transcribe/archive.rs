@@ -66,6 +66,7 @@ impl Archive {
             created: record.created,
             complete: true,
             duration_ms: 20_000,
+            accounts: Vec::new(),
             gaps: Vec::new(),
             objects,
             previous: None,
