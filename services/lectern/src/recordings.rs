@@ -7,7 +7,8 @@ use chassis::Sections;
 use claim::Record;
 use events::RecordingId;
 use serde_json::json;
-use storage::manifest::{Finding, Report, Signers, VerifyError, verify};
+use storage::ledger::{self, Entry};
+use storage::manifest::{Finding, Manifest, Report, Signers, Sum, VerifyError, What, published, verify};
 use storage::{Bucket, RecordingPath, Store, StoreError, recordings};
 
 use crate::args::Recordings;
@@ -19,7 +20,7 @@ pub(crate) async fn run(command: Recordings, sections: &Sections, json: bool) ->
     let store = store(sections).await?;
     match command {
         Recordings::List => list(&store, json).await,
-        Recordings::Show { recording } => show(&store, recording, json).await,
+        Recordings::Show { recording } => show(&store, sections, recording, json).await,
         Recordings::Verify { recording } => check(&store, sections, recording, json).await,
         Recordings::Open { recording, identity, out } => {
             let seal: storage::seal::Config = sections.section("seal")?;
@@ -79,19 +80,55 @@ pub(crate) fn phase(record: &Record) -> String {
     serde_json::to_value(record.phase).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-async fn show(store: &Store, recording: RecordingId, json: bool) -> Result<ExitCode> {
+async fn show(store: &Store, sections: &Sections, recording: RecordingId, json: bool) -> Result<ExitCode> {
     let (path, record) = find(store, recording).await?;
     let objects = store.list(Bucket::Media, &path.prefix()).await?;
+    // What is missing, as the signed manifest has it; without one, or without a word of whom to believe, nothing is said.
+    let proven = proven(store, sections, &path, &record).await?;
     if json {
         let objects: Vec<_> = objects.iter().map(|o| json!({ "key": o.key, "size": o.size })).collect();
-        println!("{}", json!({ "record": record, "objects": objects }));
-    } else {
-        println!("{}", serde_json::to_string_pretty(&record)?);
-        for object in &objects {
-            println!("{:>12}  {}", object.size, object.key);
+        let gaps = proven.as_ref().map(|manifest| &manifest.gaps);
+        let accounts = proven.as_ref().map(|manifest| &manifest.accounts);
+        println!("{}", json!({ "record": record, "objects": objects, "gaps": gaps, "accounts": accounts }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", serde_json::to_string_pretty(&record)?);
+    for object in &objects {
+        println!("{:>12}  {}", object.size, object.key);
+    }
+    match &proven {
+        None if record.generation.is_some() => {
+            println!(
+                "\nWhat is missing is not told: the manifest does not prove itself; see `lectern recordings verify`."
+            );
+        }
+        None => {}
+        Some(manifest) if manifest.gaps.is_empty() => println!("\nNothing is missing."),
+        Some(manifest) => {
+            println!("\nMissing:");
+            for gap in &manifest.gaps {
+                let lasts = gap.to.0.saturating_sub(gap.from.0) / 1_000_000;
+                println!("{} - {}  {:>9.1} s  {}", clock(gap.from), clock(gap.to), lasts as f64 / 1000.0, gap.why);
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn proven(store: &Store, sections: &Sections, path: &RecordingPath, record: &Record) -> Result<Option<Manifest>> {
+    let (Some(generation), Ok(signers)) = (record.generation, signers(sections)) else { return Ok(None) };
+    match published(store, path, generation, &signers).await {
+        Ok(found) => Ok(found.map(|found| found.manifest)),
+        Err(why) if why.is_passing() => Err(why).context("cannot read the manifest"),
+        Err(_) => Ok(None),
+    }
+}
+
+/// `00:01:02.300`.
+fn clock(at: media::MediaTime) -> String {
+    let millis = at.0 / 1_000_000;
+    let (hours, minutes, seconds) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}", millis % 1000)
 }
 
 /// Reads one recording back, or all: also those whose record cannot be read, since a record that is gone hides nothing.
@@ -103,8 +140,11 @@ async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, js
     };
     let mut sound = true;
     let mut reports = Vec::new();
+    let missed = missed(store, only).await?;
     for path in paths {
-        let report = match judge(store, &path, &signers).await? {
+        let owed: Vec<_> = missed.iter().filter(|entry| entry.path == path).map(said_of).collect();
+        sound &= owed.is_empty();
+        let mut report = match judge(store, &path, &signers).await? {
             Judged::Pending if only.is_some() => bail!(
                 "recording {0} has no manifest to verify it by; `lectern recordings show {0}` tells how it stands",
                 path.recording
@@ -120,13 +160,15 @@ async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, js
                     all.iter().map(|f| json!({ "key": f.key, "what": f.to_string() })).collect()
                 };
                 sound &= report.findings.is_empty();
+                let sum = report.sum;
                 say(json, || {
                     println!("{}  {verdict}: {} objects, {} bytes", path.recording, report.objects, report.bytes);
+                    sum.into_iter().for_each(|sum| println!("    {}", account(sum, &report)));
                     report.findings.iter().chain(&report.notes).for_each(|one| println!("    {one}"));
                 });
                 json!({ "recording": path.recording, "objects": report.objects, "bytes": report.bytes,
                     "generation": report.manifest.generation, "findings": told(&report.findings),
-                    "notes": told(&report.notes) })
+                    "notes": told(&report.notes), "sum": sum })
             }
             Judged::Lost { key, what } => {
                 sound = false;
@@ -134,12 +176,70 @@ async fn check(store: &Store, sections: &Sections, only: Option<RecordingId>, js
                 json!({ "recording": path.recording, "findings": [{ "key": key, "what": what }] })
             }
         };
+        if !owed.is_empty() {
+            say(json, || owed.iter().for_each(|what| println!("    {what}")));
+            report["ledger"] = json!(owed);
+        }
         reports.push(report);
     }
+    // Those of which nothing is left but that they began.
+    let known: Vec<&str> = reports.iter().filter_map(|report| report["recording"].as_str()).collect();
+    let gone: Vec<_> =
+        missed.iter().filter(|entry| !known.contains(&entry.path.recording.to_string().as_str())).collect();
+    let gone = gone.into_iter().map(|entry| {
+        sound = false;
+        let what = said_of(entry);
+        say(json, || println!("{}  NOT SOUND\n    {what}", entry.path.recording));
+        json!({ "recording": entry.path.recording, "findings": [], "ledger": [what] })
+    });
+    let gone: Vec<_> = gone.collect();
+    reports.extend(gone);
     if json {
         println!("{}", serde_json::Value::Array(reports));
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the ledger saw begin, which is not stored, and which nobody is at work on.
+async fn missed(store: &Store, only: Option<RecordingId>) -> Result<Vec<Entry>> {
+    let mut missed = Vec::new();
+    for entry in ledger::open(store, None).await? {
+        if only.is_some_and(|only| only != entry.path.recording) {
+            continue;
+        }
+        let at_work = match recordings::state(store, &entry.path).await {
+            // The finalizer's turn, too.
+            Ok((record, _)) => record.phase.open() || record.phase == claim::Phase::Ended,
+            Err(StoreError::Missing { .. } | StoreError::BadRecord { .. }) => false,
+            Err(other) => return Err(other).context("cannot tell what the ledger misses"),
+        };
+        if !at_work {
+            missed.push(entry);
+        }
+    }
+    Ok(missed)
+}
+
+fn said_of(entry: &Entry) -> String {
+    let begun = entry.at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
+    format!(
+        "epoch {} was begun {begun} and was never stored; restore {} from a backup, or see why it failed",
+        entry.epoch,
+        entry.path.prefix()
+    )
+}
+
+/// `812 segments in 3 epochs: all stored or named`.
+fn account(sum: Sum, report: &Report) -> String {
+    let odd = report.findings.iter().filter(|one| matches!(one.what, What::Unaccounted { .. })).count();
+    let Sum { epochs, segments, missing } = sum;
+    let plural = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let all = format!("{} in {}", plural(segments, "segment"), plural(epochs as u64, "epoch"));
+    match (odd, missing) {
+        (0, 0) => format!("{all}: all stored"),
+        (0, _) => format!("{all}: all stored or named, {missing} as missing"),
+        _ => format!("{all}: NOT ALL accounted for"),
+    }
 }
 
 fn say(json: bool, aloud: impl FnOnce()) {

@@ -1,4 +1,5 @@
-// Dates in the reader's own time; the transcript follows the video, and the video the transcript.
+// Dates in the reader's own time; links to a moment of the video; the transcript follows the video, and the video the
+// transcript.
 "use strict";
 
 for (const time of document.querySelectorAll("time[data-local]")) {
@@ -7,6 +8,17 @@ for (const time of document.querySelectorAll("time[data-local]")) {
     time.textContent = at.toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
     time.title = time.dateTime;
   }
+}
+
+for (const link of document.querySelectorAll("a[data-jump]")) {
+  link.addEventListener("click", (event) => {
+    const video = document.getElementById("player");
+    if (!video) return;
+    event.preventDefault();
+    video.currentTime = Number(link.dataset.jump);
+    video.scrollIntoView({ block: "nearest" });
+    video.play().catch(() => {});
+  });
 }
 
 (() => {

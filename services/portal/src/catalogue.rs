@@ -165,7 +165,17 @@ impl Catalogue {
         if let Some(known) = self.titles.get(&key) {
             return known;
         }
-        for epoch in (1..=record.epoch).rev() {
+        let described = match self.store.folders(Bucket::Media, &format!("{}meta/", path.prefix())).await {
+            Ok(folders) => folders,
+            Err(why) => {
+                tracing::warn!(recording = %path.recording, %why, "cannot look for descriptions");
+                return None;
+            }
+        };
+        // Of thousands of epochs few may have left one.
+        let mut epochs: Vec<u32> = described.iter().filter_map(|epoch| epoch.parse().ok()).collect();
+        epochs.sort_unstable();
+        for epoch in epochs.into_iter().rev().filter(|epoch| *epoch <= record.epoch) {
             match self.description(path, epoch).await {
                 Ok(Some(Description { title: Some(title), .. })) if !title.trim().is_empty() => {
                     return self.titles.put(key, Some(title));

@@ -1,10 +1,12 @@
-//! The page of one recording: video with captions, the transcript beside it, what is missing, and downloads.
+//! The page of one recording: what is missing, video with captions, the transcript beside it, and downloads.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use maud::{Markup, html};
+use media::MediaTime;
+use storage::journal::Gap;
 use transcript::Transcript;
 
 use crate::Catalogue;
@@ -29,11 +31,11 @@ pub(crate) async fn show(
         @if let Some(advice) = standing.advice(&card.record) { p { (advice) } }
         @if let Some(watch) = watch(&catalogue, &card) { p { a.button href=(watch) { "Watch live" } } }
         @if card.movie().is_some() {
+            (gaps(&card))
             div class=(if transcript.is_some() { "play both" } else { "play" }) {
                 (video(&card))
                 @if let Some(transcript) = &transcript { (lines(transcript)) }
             }
-            (gaps(&card))
             (downloads(&card))
         }
         (about(&card))
@@ -91,17 +93,60 @@ fn lines(transcript: &Transcript) -> Markup {
     }
 }
 
+/// So many are listed at once; more are there for whoever opens the list.
+const FEW: usize = 3;
+
+/// What is missing: above the picture, with ways to each place, and marks on a line as long as the film.
 fn gaps(card: &Card) -> Markup {
-    let gaps = card.manifest().map(|manifest| manifest.gaps.as_slice()).unwrap_or_default();
-    let at = |time: media::MediaTime| words::clock(Duration::from_nanos(time.0));
+    let Some(manifest) = card.manifest().filter(|manifest| !manifest.gaps.is_empty()) else { return html! {} };
+    let gaps = &manifest.gaps;
+    let sum = words::missing(gaps);
     html! {
-        @if !gaps.is_empty() {
-            section {
-                h2 { "What is missing" }
-                ul { @for gap in gaps { li { "From " (at(gap.from)) " to " (at(gap.to)) ": " (gap.why) } } }
+        section.missing aria-labelledby="missing" {
+            h2 #missing { "What is missing" }
+            @let lasts = manifest.duration_ms.max(1);
+            svg.marks viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+                @for gap in gaps {
+                    @let (x, width) = mark(gap, lasts);
+                    rect x=(x) y="0" width=(width) height="10" {}
+                }
+            }
+            details open[gaps.len() <= FEW] {
+                summary { (sum) }
+                ol { @for gap in gaps { li { (way(card, gap)) } } }
             }
         }
     }
+}
+
+fn way(card: &Card, gap: &Gap) -> Markup {
+    let (what, why) = words::gap(gap);
+    let to = |at: MediaTime| {
+        let at = Duration::from_nanos(at.0);
+        let seconds = format!("{:.3}", at.as_secs_f64());
+        html! {
+            // Without a script, the browser's own player opens there.
+            a href={ "/recordings/" (card.path.recording) "/video.mp4#t=" (seconds) } data-jump=(seconds) {
+                (words::clock(at))
+            }
+        }
+    };
+    let lasts = Duration::from_nanos(gap.to.0.saturating_sub(gap.from.0));
+    html! {
+        @if lasts.is_zero() {
+            "At " (to(gap.from))
+        } @else {
+            (what) " from " (to(gap.from)) " to " (to(gap.to)) " " span.quiet { "(" (words::seconds(lasts)) ")" }
+        }
+        ": " (why)
+    }
+}
+
+/// Where a gap lies on a line of 1000, and how wide it is: never too thin to be seen.
+fn mark(gap: &Gap, lasts_ms: u64) -> (u64, u64) {
+    let on_line = |at: MediaTime| (at.0 / 1000).saturating_div(lasts_ms).min(1000);
+    let (from, to) = (on_line(gap.from).min(996), on_line(gap.to));
+    (from, to.saturating_sub(from).max(4))
 }
 
 fn downloads(card: &Card) -> Markup {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use claim::{Phase, Record};
 use media::WallTime;
+use storage::journal::Gap;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -81,7 +82,7 @@ impl Standing {
                 "The meeting has ended and its recording is being put together. Load this page again in a minute."
             }
             Self::Ready => return None,
-            Self::Partial => "A stretch is missing; the page of the recording says which.",
+            Self::Partial => "Not all of it could be recorded; its page says what is missing.",
             Self::Failed => return Some(failure(record.reason.as_deref())),
             Self::Empty => "The room closed before anybody sent sound or picture, so there is nothing to keep.",
             Self::Unproven => {
@@ -134,6 +135,38 @@ pub(crate) fn duration(lasts: Duration) -> String {
     }
 }
 
+/// What is missing in a gap, and why.
+pub(crate) fn gap(gap: &Gap) -> (&'static str, &str) {
+    match gap.why.split_once(": ") {
+        Some(("video", why)) => ("No picture", why),
+        Some(("audio", why)) => ("No sound", why),
+        _ => ("Nothing", gap.why.as_str()),
+    }
+}
+
+/// `2 interruptions, 21 s in all. Everything else is there.` Where two overlap, that time counts once.
+pub(crate) fn missing(gaps: &[Gap]) -> String {
+    let (mut count, mut sum, mut ends) = (0, 0, 0);
+    for gap in gaps.iter().filter(|gap| gap.to > gap.from) {
+        count += 1;
+        sum += gap.to.0.saturating_sub(gap.from.0.max(ends));
+        ends = ends.max(gap.to.0);
+    }
+    match count {
+        0 => "There is a doubt about this recording.".to_owned(),
+        1 => format!("The recording is interrupted for {}.", seconds(Duration::from_nanos(sum))),
+        _ => format!("The recording is interrupted {count} times, {} in all.", seconds(Duration::from_nanos(sum))),
+    }
+}
+
+/// `0.8 s`, `14 s`, `5 min`.
+pub(crate) fn seconds(lasts: Duration) -> String {
+    match lasts {
+        short if short < Duration::from_secs(10) => format!("{:.1} s", short.as_secs_f64()),
+        other => duration(other + Duration::from_millis(500)),
+    }
+}
+
 /// `1:02:03`, `2:03`.
 pub(crate) fn clock(at: Duration) -> String {
     let (hours, minutes, seconds) = (at.as_secs() / 3600, at.as_secs() / 60 % 60, at.as_secs() % 60);
@@ -173,10 +206,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_missing_is_counted_once() {
+        let gap = |from: u64, to: u64| Gap {
+            from: media::MediaTime(from * 1_000_000_000),
+            to: media::MediaTime(to * 1_000_000_000),
+            why: String::new(),
+        };
+        assert_eq!(missing(&[gap(5, 5)]), "There is a doubt about this recording.");
+        assert_eq!(missing(&[gap(5, 5), gap(7, 9)]), "The recording is interrupted for 2.0 s.");
+        let three = missing(&[gap(0, 10), gap(5, 15), gap(20, 30)]);
+        assert_eq!(three, "The recording is interrupted 3 times, 25 s in all.");
+    }
+
+    #[test]
     fn numbers_read_as_people_say_them() {
         let seconds = Duration::from_secs;
         assert_eq!([duration(seconds(38)), duration(seconds(89)), duration(seconds(90))], ["38 s", "89 s", "2 min"]);
         assert_eq!([duration(seconds(2700)), duration(seconds(3899))], ["45 min", "1 h 05 min"]);
+        let millis = Duration::from_millis;
+        assert_eq!([self::seconds(millis(840)), self::seconds(millis(13_600))], ["0.8 s", "14 s"]);
         assert_eq!([clock(seconds(0)), clock(seconds(125)), clock(seconds(3723))], ["0:00", "2:05", "1:02:03"]);
         assert_eq!([size(900), size(12_600_000), size(1_450_000_000)], ["1 kB", "12 MB", "1.4 GB"]);
         assert_eq!(date(WallTime(1_795_348_800_000_000)), "22 November 2026, 12:00 UTC");

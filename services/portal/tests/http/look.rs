@@ -111,6 +111,41 @@ async fn the_keyboard_reaches_everything_and_a_phone_shows_it() {
     browser.screenshot("portal-recording-phone").await;
 }
 
+/// A recording that was interrupted many times, on a telephone: a notice that fits, and ways to each place.
+#[tokio::test]
+async fn gaps_are_seen_on_a_phone_and_a_key_leads_to_each() {
+    let campus = Campus::open().await;
+    let movie = movie(campus.folder.path(), "12");
+    let nanos = |seconds: u64| media::MediaTime(seconds * 1_000_000_000);
+    let gap = |n: u64| storage::journal::Gap {
+        from: nanos(n * 2),
+        to: nanos(n * 2 + 1),
+        why: "the recorder died; another went on".into(),
+    };
+    let gaps = (1..6).map(gap).collect();
+    let id = campus.keep(&Lecture { phase: Phase::Partial, movie, gaps, ..Lecture::default() }).await.recording;
+    let browser =
+        Browser::open(campus.folder.path(), (360, 740), &["--autoplay-policy=no-user-gesture-required"]).await;
+    browser.goto(&format!("{}/?token={TOKEN}", campus.url)).await;
+    browser.until("the list", SOON, "return !!document.querySelector('.cards')").await;
+    browser.goto(&format!("{}/recordings/{id}", campus.url)).await;
+    browser.until("the video knows its length", SOON, "return document.querySelector('video').duration > 11").await;
+    assert_eq!(browser.ask("return document.documentElement.scrollWidth").await, 360);
+    let seen = "const box = document.querySelector('.missing').getBoundingClientRect();
+        return box.height > 0 && box.bottom < innerHeight && document.querySelectorAll('.marks rect').length === 5";
+    assert_eq!(browser.ask(seen).await, true, "without scrolling");
+
+    tab_to(&browser, "interrupted 5 times").await;
+    press(&browser, ENTER).await;
+    tab_to(&browser, "0:06").await;
+    press(&browser, ENTER).await;
+    let at = "const v = document.querySelector('video'); return v.currentTime >= 6 && v.currentTime";
+    let at = browser.until("it plays from there", SOON, at).await;
+    assert!((6.0..9.0).contains(&at.as_f64().unwrap()), "{at}");
+    assert_eq!(browser.ask("return document.documentElement.scrollWidth").await, 360);
+    browser.screenshot("portal-gaps-phone").await;
+}
+
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 const DOWN: &str = "\u{e015}";

@@ -87,12 +87,27 @@ async fn a_recording_has_its_video_captions_transcript_and_downloads() {
 #[tokio::test]
 async fn gaps_are_told_and_a_missing_transcript_is_no_obstacle() {
     let campus = Campus::open().await;
-    let gap = Gap { from: MediaTime(61_000_000_000), to: MediaTime(75_000_000_000), why: "the worker died".into() };
-    let lecture =
-        Lecture { phase: Phase::Partial, cues: Vec::new(), gaps: vec![gap], title: None, ..Lecture::default() };
+    let gap = |from: u64, to: u64, why: &str| {
+        let nanos = |seconds| MediaTime(seconds * 1_000_000_000);
+        Gap { from: nanos(from), to: nanos(to), why: why.into() }
+    };
+    let gaps = vec![gap(61, 75, "the recorder died"), gap(675, 1350, "audio: <b>lost</b>"), gap(2700, 2700, "a doubt")];
+    let lecture = Lecture { phase: Phase::Partial, cues: Vec::new(), gaps, title: None, ..Lecture::default() };
     let id = campus.keep(&lecture).await.recording;
     let page = campus.text(&format!("/recordings/{id}")).await;
-    assert!(page.contains("From 1:01 to 1:15: the worker died"), "{page}");
+    let to =
+        |at: &str, clock: &str| format!("<a href=\"/recordings/{id}/video.mp4#t={at}\" data-jump=\"{at}\">{clock}</a>");
+    let (from, end) = (to("61.000", "1:01"), to("75.000", "1:15"));
+    let first = format!("Nothing from {from} to {end} <span class=\"quiet\">(14 s)</span>: the recorder died");
+    assert!(page.contains(&first), "{page}");
+    assert!(page.contains("No sound from ") && page.contains("&lt;b&gt;lost&lt;/b&gt;"), "{page}");
+    assert!(page.contains(&format!("At {}: a doubt", to("2700.000", "45:00"))), "{page}");
+    assert!(page.contains("The recording is interrupted 2 times, 11 min in all."), "{page}");
+    // Marks on a line of 1000 for 45 minutes: one of 14 s, one of a quarter, one at the very end.
+    for rect in ["x=\"22\" y=\"0\" width=\"5\"", "x=\"250\" y=\"0\" width=\"250\"", "x=\"996\" y=\"0\" width=\"4\""] {
+        assert!(page.contains(rect), "{rect} is not in {page}");
+    }
+    assert!(page.find("What is missing").unwrap() < page.find("<video").unwrap(), "seen before the picture");
     assert!(page.contains("<h1>Recording of 22 November 2026, 12:00 UTC</h1>"), "{page}");
     assert!(!page.contains("Transcript") && page.contains("video.mp4"), "{page}");
     assert_eq!(campus.get(&format!("/recordings/{id}/captions.vtt")).await.status(), StatusCode::NOT_FOUND);
