@@ -77,6 +77,8 @@ pub enum Storage {
     Stored(Object),
     /// One try failed. The sealed bytes are kept for the next.
     Failed(Object),
+    /// There is no room left for more than the end of this recording. What was made before is kept.
+    SpoolFull,
 }
 
 /// One thing to put into the store.

@@ -6,7 +6,7 @@
 //!             | ^ lost in passing, tries left |   |  \ Shutdown    |
 //!             | +-----------------------------+   |   v            |
 //!             |                                   | HandingOver    | stop, room ended, limits, removed,
-//!             v                                   v   v            v tries spent, successor live
+//!             v                                   v   v            v tries spent, disk full, successor live
 //!           Ended <---- Storing <---- Draining <------+------------+      (broke: straight to Storing)
 //! ```
 //!

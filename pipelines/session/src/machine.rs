@@ -6,7 +6,9 @@ use layout::Scene;
 
 use crate::people::People;
 use crate::shelf::Shelf;
-use crate::{Action, Claim, Ending, Fault, Input, Meeting, News, Object, Outcome, Pipeline, Reason, Room, Spec, State};
+use crate::{
+    Action, Claim, Ending, Fault, Input, Meeting, News, Object, Outcome, Pipeline, Reason, Room, Spec, State, Storage,
+};
 
 /// One worker's stretch of a recording, from a written claim to its release. It owns the roster and asks `layout` for
 /// the scene.
@@ -171,6 +173,9 @@ impl Session {
             // Nobody asked it to finish.
             Input::Pipeline(Pipeline::Drained) => self.broke(Fault::Passing, Reason::PipelineBroke, now),
             Input::Pipeline(Pipeline::Playing) => {}
+            Input::Storage(Storage::SpoolFull) => {
+                self.drain(self.unless_offered(Ending::Cut(Reason::DiskFull)), now);
+            }
             Input::Storage(news) => self.shelve(news, now),
             Input::Timeout => self.timeout_running(now),
         }

@@ -211,6 +211,8 @@ impl Session {
         match news {
             Storage::Stored(object) => self.shelf.stored(&object),
             Storage::Failed(object) => self.shelf.failed(&object, now, self.spec.seed),
+            // It ends already, or has made nothing that would need room.
+            Storage::SpoolFull => {}
         }
     }
 

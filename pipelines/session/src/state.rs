@@ -152,6 +152,8 @@ pub enum Reason {
     DrainTimeout,
     /// The store did not take everything in time; the spool keeps it.
     StoreTimeout,
+    /// There was no room left to keep more of it in.
+    DiskFull,
     /// The worker was told to stop.
     WorkerStopped,
 }
@@ -174,6 +176,7 @@ impl Reason {
             Self::PipelineBroke => "pipeline-broke",
             Self::DrainTimeout => "drain-timeout",
             Self::StoreTimeout => "store-timeout",
+            Self::DiskFull => "disk-full",
             Self::WorkerStopped => "worker-stopped",
         }
     }

@@ -54,6 +54,7 @@ fn rare() -> impl Strategy<Value = Input> {
         1 => Just(Input::Pipeline(Pipeline::Drained)),
         1 => Just(Input::Timeout),
         1 => Just(Input::Storage(Storage::Stored(Object::Journal))),
+        1 => Just(Input::Storage(Storage::SpoolFull)),
         1 => (0..3_u64).prop_map(|n| Input::Storage(Storage::Failed(Object::Segment(Rendition::video(), n)))),
     ]
 }

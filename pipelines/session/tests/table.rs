@@ -102,6 +102,7 @@ fn every_row_of_the_table_holds() {
     let taken = || Input::Claim(Claim::Taken);
     let playing = || Input::Pipeline(Pipeline::Playing);
     let drained = || Input::Pipeline(Pipeline::Drained);
+    let full = || Input::Storage(Storage::SpoolFull);
     let init = || Input::Pipeline(Pipeline::Init(media::Rendition::video()));
     let rows = [
     //   from                              input           to                              actions
@@ -118,6 +119,7 @@ fn every_row_of_the_table_holds() {
         ("joining",                         taken(),        "joining 1",                    ""),
         ("joining",                         track("a"),     "joining 1",                    ""),
         ("joining",                         playing(),      "joining 1",                    ""),
+        ("joining",                         full(),         "joining 1",                    ""),
         ("joining, waiting",                Timeout,        "joining 2",                    "join(2)"),
         ("joining, waiting",                lost(Passing),  "joining 2",                    ""),
         ("joining, waiting",                JOINED(),       "lobby 2",                      "announce(joined 2)"),
@@ -153,6 +155,7 @@ fn every_row_of_the_table_holds() {
         ("starting",                        broke(Worker),  "ended: handed over",           "kill leave offer"),
         ("starting",                        Timeout,        "ended: handed over",           "kill leave offer"),
         ("starting",                        Shutdown,       "ended: handed over",           "kill leave offer"),
+        ("starting",                        full(),         "starting 1",                   ""),
         ("starting",                        superseded(),   "ended: superseded",            "kill leave"),
 
         ("live",                            track("b"),     "live",                         "add(b) arrange(2)"),
@@ -164,6 +167,8 @@ fn every_row_of_the_table_holds() {
         ("live",                            closed(0),      "live",                         ""),
         ("live, one put under way",         failed(0),      "live",                         ""),
         ("live, one put failed",            Timeout,        "live",                         "store(0)"),
+        ("live",                            full(),         "draining: cut(disk-full)",     "leave drain"),
+        ("live, one put under way",         full(),         "draining: cut(disk-full)",     "leave drain"),
         ("live",                            lost(Passing),  "rejoining 1",                  "drop(a) arrange(0) join(1)"),
         ("live",                            lost(Theirs),   "draining: cut(unreachable)",   "leave drain"),
         ("live",                            lost(Worker),   "draining: handed over",        "offer leave drain"),
@@ -200,6 +205,7 @@ fn every_row_of_the_table_holds() {
         ("rejoining",                       room_ended(),   "draining: complete",           "leave drain"),
         ("rejoining",                       Shutdown,       "handing over",                 "offer"),
         ("rejoining",                       superseded(),   "draining: superseded",         "leave drain"),
+        ("rejoining",                       full(),         "draining: cut(disk-full)",     "leave drain"),
         ("rejoining",                       closed(1),      "rejoining 1",                  "store(1)"),
         ("rejoining",                       broke(Passing), "storing: handed over",         "kill leave offer store(journal)"),
 
@@ -212,6 +218,7 @@ fn every_row_of_the_table_holds() {
         ("handing over",                    room_ended(),   "draining: handed over",        "leave drain"),
         ("handing over",                    removed(),      "draining: handed over",        "leave drain"),
         ("handing over",                    Timeout,        "draining: handed over",        "leave drain"),
+        ("handing over",                    full(),         "draining: handed over",        "leave drain"),
         ("handing over",                    Shutdown,       "handing over",                 ""),
         ("handing over",                    superseded(),   "draining: superseded",         "leave drain"),
         ("handing over",                    broke(Theirs),  "storing: handed over",         "kill leave store(journal)"),
@@ -232,6 +239,7 @@ fn every_row_of_the_table_holds() {
         ("draining",                        superseded(),   "draining: superseded",         ""),
         ("draining, offered",               superseded(),   "draining: superseded",         ""),
         ("draining",                        stop(),         "draining: complete",           ""),
+        ("draining",                        full(),         "draining: complete",           ""),
         ("draining",                        Shutdown,       "draining: complete",           ""),
         ("draining",                        lost(Theirs),  "draining: complete",           ""),
         ("draining",                        track("b"),     "draining: complete",           ""),
@@ -244,6 +252,8 @@ fn every_row_of_the_table_holds() {
         ("storing, offered",                Timeout,        "ended: handed over",           ""),
         ("storing, superseded",             Timeout,        "ended: superseded",            ""),
         ("storing",                         superseded(),   "storing: superseded",          ""),
+        ("storing",                         full(),         "storing: complete",            ""),
+        ("storing the journal",             full(),         "storing: complete",            ""),
         ("storing",                         Shutdown,       "storing: complete",            ""),
         ("storing the journal",             journal(true),  "ended: complete",              "release announce(complete)"),
         ("storing the journal",             journal(false), "storing: complete",            ""),
@@ -252,6 +262,7 @@ fn every_row_of_the_table_holds() {
         ("storing the journal, superseded", journal(true),  "ended: superseded",            ""),
 
         ("ended",                           stop(),         "ended: empty(stopped)",        ""),
+        ("ended",                           full(),         "ended: empty(stopped)",        ""),
         ("ended",                           JOINED(),       "ended: empty(stopped)",        ""),
         ("ended",                           Timeout,        "ended: empty(stopped)",        ""),
     ];
