@@ -3,20 +3,30 @@
 //!
 //! A folder holds `ready/` (whole files), `tmp/` (what is being written) and `torn/` (what a crash or a disk spoiled,
 //! kept for a person to look at). A file's name says its key and its hash, so that a later process needs no index.
+//!
+//! How full it is stands in [`Spool::level`]; what to leave out then is for the recorder to do. The spool itself
+//! deletes nothing to make room.
+
+mod disk;
+mod level;
+mod name;
+#[cfg(test)]
+mod sweep;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
+
+pub use level::{Bound, Fill, Level};
 
 use crate::seal::Sealed;
 use crate::store::{Bucket, Receipt, Store, StoreError};
+use disk::{Disk, LONGEST, Real};
 
 /// The disk failed, or holds something it should not. Tells the path, which holds ids only.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +36,25 @@ pub enum SpoolError {
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("another process uses the spool {0}; give each recorder a [recorder].work of its own")]
     InUse(PathBuf),
-    /// File systems take names of 255 bytes.
+    /// Somebody else could put files there, or read where they lead.
+    #[error("{0} is a link, or another user's; give the recorder a [recorder].work that it makes itself")]
+    NotOurs(PathBuf),
     #[error("the key {0} is too long for a file name")]
     KeyTooLong(String),
+    /// Longer than anything that a recorder makes; it could not be read back in one piece.
+    #[error("{0} is too long to be spooled")]
+    TooLong(String),
 }
 
 /// A folder of ciphertext. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spool {
     dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    bound: Bound,
+    /// Bytes under `dir`: what was found, and what was added and removed since.
+    bytes: Arc<AtomicU64>,
+    level: Arc<Mutex<Level>>,
 }
 
 /// One durable file, waiting for the store.
@@ -60,21 +80,44 @@ impl Spooled {
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
     }
+
+    fn name(&self) -> Result<String, SpoolError> {
+        name::write(&self.key, &self.sha256).ok_or_else(|| SpoolError::KeyTooLong(self.key.clone()))
+    }
 }
 
 impl Spool {
     /// Opens a folder, making it if need be. One process at a time may use it.
     ///
     /// # Errors
-    /// When the folder cannot be made or used.
+    /// When the folder cannot be made or used, or is not ours.
     pub fn open(dir: &Path) -> Result<Self, SpoolError> {
-        let spool = Self { dir: dir.to_owned() };
-        for folder in [spool.ready(), spool.tmp(), spool.torn()] {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-            made.map_err(|source| SpoolError::Io { doing: "make", path: folder.clone(), source })?;
+        Self::on(Arc::new(Real), dir)
+    }
+
+    fn on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, SpoolError> {
+        let (bytes, level) = Default::default();
+        let spool = Self { dir: dir.to_owned(), disk, bound: Bound::default(), bytes, level };
+        for folder in spool.folders() {
+            let io = |doing| {
+                let path = folder.clone();
+                move |source| SpoolError::Io { doing, path, source }
+            };
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io("make"))?;
+            let found = fs::symlink_metadata(&folder).map_err(io("look at"))?;
+            if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
+                return Err(SpoolError::NotOurs(folder));
+            }
         }
-        sync_dir(dir)?;
+        spool.sync_folder(dir)?;
+        spool.measure()?;
         Ok(spool)
+    }
+
+    /// The same spool within a bound. To be set before it is used.
+    #[must_use]
+    pub fn bounded(self, bound: Bound) -> Self {
+        Self { bound, ..self }
     }
 
     /// Keeps every other process out for as long as what it returns is kept; a process that dies lets go.
@@ -104,32 +147,82 @@ impl Spool {
         self.dir.join("torn")
     }
 
+    fn folders(&self) -> [PathBuf; 3] {
+        [self.ready(), self.tmp(), self.torn()]
+    }
+
+    /// Bytes that it holds, and what was set aside. Costs nothing.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How full it is, by its file system or its own bound, whichever is fuller. Costs one system call, so it can be
+    /// asked for each segment. Says so in the log, once for each step: up as an error, down as a piece of news.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held();
+        let disk = match self.disk.fill(&self.dir) {
+            Ok(fill) => Some(fill),
+            // What is written next will tell.
+            Err(error) => {
+                tracing::debug!(%error, "the spool's disk does not say how full it is");
+                None
+            }
+        };
+        let own = self.bound.own.map(|room| Fill { used: held, room });
+        let before = *level;
+        *level = before.after(disk.into_iter().chain(own), self.bound.reserve);
+        let (folder, now) = (self.dir.display(), level.word());
+        match *level {
+            same if same == before => {}
+            lower if lower < before => tracing::info!(%folder, level = now, held, "the spool has room again"),
+            Level::Free => {}
+            Level::Low => tracing::error!(
+                %folder, level = now, held,
+                "the spool fills: no new recordings are taken; see that the store answers, or give the spool more room"
+            ),
+            Level::AudioOnly => tracing::error!(
+                %folder, level = now, held,
+                "the spool is nearly full: pictures are no longer kept there, sound is; see that the store answers, or \
+                 give the spool more room"
+            ),
+            Level::Full => tracing::error!(
+                %folder, level = now, held,
+                "the spool is full: recordings end now, and what they hold is kept; see that the store answers, or give \
+                 the spool more room"
+            ),
+        }
+        *level
+    }
+
     /// Writes ciphertext down and returns when it is durable. Blocks on the disk: for `spawn_blocking`.
     ///
     /// # Errors
     /// When the disk is full or failing; nothing is spooled then.
     pub fn add<T>(&self, key: &str, sealed: &Sealed<T>) -> Result<Spooled, SpoolError> {
         let spooled = Spooled { key: key.into(), size: sealed.size(), sha256: sealed.sha256() };
-        let name = name_of(&spooled)?;
+        if spooled.size > LONGEST {
+            return Err(SpoolError::TooLong(spooled.key));
+        }
+        let name = spooled.name()?;
         let (tmp, ready) = (self.tmp().join(&name), self.ready().join(&name));
+        // Counted before it is written, so that several at once know of each other.
+        self.bytes.fetch_add(spooled.size, Ordering::Relaxed);
         let written = (|| {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .custom_flags(OFlag::O_NOFOLLOW.bits())
-                .open(&tmp)?;
-            file.write_all(sealed.bytes())?;
-            file.sync_data()?;
-            fs::rename(&tmp, &ready)
+            let file = self.disk.write(&tmp, sealed.bytes())?;
+            self.disk.sync(&tmp, &file)?;
+            self.disk.rename(&tmp, &ready)?;
+            self.disk.sync_folder(&self.ready())
         })();
         if let Err(source) = written {
-            // A full disk must not stay full of what could not be written.
-            let _ = fs::remove_file(&tmp);
+            // A full disk must not stay full of what could not be written. Whichever of the two there is.
+            let _ = self.disk.remove(&tmp);
+            let _ = self.disk.remove(&ready);
+            self.less(spooled.size);
             return Err(SpoolError::Io { doing: "write", path: tmp, source });
         }
-        sync_dir(&self.ready())?;
         Ok(spooled)
     }
 
@@ -140,34 +233,43 @@ impl Spool {
     /// then set aside, and [`StoreError::Spool`] when it cannot be read.
     pub async fn upload(&self, store: &Store, item: Spooled) -> Result<Receipt, StoreError> {
         let spool = |source: io::Error| StoreError::Spool { key: item.key.clone(), source };
-        let path = self.ready().join(name_of(&item).map_err(|why| spool(io::Error::other(why)))?);
+        let path = self.ready().join(item.name().map_err(|why| spool(io::Error::other(why)))?);
         let bytes = blocking({
-            let path = path.clone();
-            move || read(&path)
+            let (disk, path) = (self.disk.clone(), path.clone());
+            move || disk.read(&path)
         });
         let bytes = match bytes.await {
             Ok(bytes) if Sha256::digest(&bytes)[..] == item.sha256 => bytes,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(StoreError::Spoilt { key: item.key }),
-            Err(why) if why.kind() != io::ErrorKind::InvalidData => return Err(spool(why)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                // Whoever took it away did not tell us.
+                let _ = self.measure();
+                return Err(StoreError::Spoilt { key: item.key });
+            }
+            Err(why) if why.kind() != io::ErrorKind::InvalidData && !is_link(&why) => return Err(spool(why)),
             Ok(_) | Err(_) => {
                 self.set_aside(&path).map_err(|why| spool(io::Error::other(why)))?;
                 return Err(StoreError::Spoilt { key: item.key });
             }
         };
         let receipt = store.put_verified(Bucket::Media, &item.key, bytes).await?;
-        if let Err(error) = blocking(move || fs::remove_file(&path)).await {
-            tracing::warn!(%error, key = item.key, "stored, but still in the spool; the next start stores it again");
+        let disk = self.disk.clone();
+        match blocking(move || disk.remove(&path)).await {
+            Ok(()) => self.less(item.size),
+            Err(error) => {
+                tracing::warn!(%error, key = item.key, "stored, but still in the spool; the next start stores it again");
+            }
         }
         Ok(receipt)
     }
 
     /// Forgets what is not to be stored any more. What cannot be removed is told of, and stored by the next start.
     pub fn discard(&self, item: &Spooled) {
-        let removed = name_of(item).map(|name| fs::remove_file(self.ready().join(name)));
-        if let Ok(Err(error)) = removed
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, key = item.key, "could not be removed from the spool");
+        match item.name().map(|name| self.disk.remove(&self.ready().join(name))) {
+            Ok(Ok(())) => self.less(item.size),
+            Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, key = item.key, "could not be removed from the spool");
+            }
+            Ok(Err(_)) | Err(_) => {}
         }
     }
 
@@ -177,12 +279,12 @@ impl Spool {
     /// # Errors
     /// When the folder cannot be read.
     pub fn orphans(&self) -> Result<Vec<Spooled>, SpoolError> {
-        for path in files(&self.tmp())? {
+        for path in self.files(&self.tmp())? {
             self.set_aside(&path)?;
         }
         let mut whole = Vec::new();
-        for path in files(&self.ready())? {
-            match check(&path) {
+        for path in self.files(&self.ready())? {
+            match self.check(&path) {
                 Some(spooled) => whole.push(spooled),
                 None => self.set_aside(&path)?,
             }
@@ -191,126 +293,64 @@ impl Spool {
         Ok(whole)
     }
 
-    /// How many files wait, and how many bytes: what watermarks are measured by.
+    /// How many files wait, and how many bytes. Reads the folder.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn waiting(&self) -> Result<(usize, u64), SpoolError> {
-        let files = files(&self.ready())?;
-        // A file that went away meanwhile was uploaded.
-        let bytes = files.iter().filter_map(|path| fs::symlink_metadata(path).ok()).map(|meta| meta.len()).sum();
-        Ok((files.len(), bytes))
+        let files = self.files(&self.ready())?;
+        Ok((files.len(), sum(&files)))
+    }
+
+    /// A file that is whole and ours.
+    fn check(&self, path: &Path) -> Option<Spooled> {
+        let (key, sha256) = name::read(path.file_name()?.to_str()?)?;
+        let bytes = self.disk.read(path).ok()?;
+        let whole = !bytes.is_empty() && Sha256::digest(&bytes)[..] == sha256;
+        whole.then_some(Spooled { key, size: bytes.len() as u64, sha256 })
     }
 
     fn set_aside(&self, path: &Path) -> Result<(), SpoolError> {
         let name = path.file_name().unwrap_or_default();
         tracing::warn!(file = %name.to_string_lossy(), "spooled file is torn or not ours; set aside in torn/");
         // Renames the link itself, if it is one.
-        let moved = fs::rename(path, self.torn().join(name));
+        let moved = self.disk.rename(path, &self.torn().join(name));
         moved.map_err(|source| SpoolError::Io { doing: "set aside", path: path.into(), source })
     }
-}
 
-/// A file that is whole and ours.
-fn check(path: &Path) -> Option<Spooled> {
-    let (key, sha256) = parse_name(path.file_name()?.to_str()?)?;
-    let bytes = read(path).ok()?;
-    let whole = !bytes.is_empty() && Sha256::digest(&bytes)[..] == sha256;
-    whole.then_some(Spooled { key, size: bytes.len() as u64, sha256 })
-}
-
-/// Reads a regular file of our own, never through a link.
-fn read(path: &Path) -> io::Result<Bytes> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() || meta.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a file of ours"));
+    fn files(&self, folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
+        self.disk.list(folder).map_err(|source| SpoolError::Io { doing: "list", path: folder.into(), source })
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes.into())
+
+    fn measure(&self) -> Result<(), SpoolError> {
+        let mut bytes = 0;
+        for folder in self.folders() {
+            bytes += sum(&self.files(&folder)?);
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn less(&self, size: u64) {
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.saturating_sub(size)));
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<(), SpoolError> {
+        let synced = self.disk.sync_folder(folder);
+        synced.map_err(|source| SpoolError::Io { doing: "make durable", path: folder.into(), source })
+    }
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>, SpoolError> {
-    let listed = fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    listed.map_err(|source| SpoolError::Io { doing: "list", path: dir.into(), source })
+/// One that went away meanwhile was uploaded.
+fn sum(files: &[PathBuf]) -> u64 {
+    files.iter().filter_map(|path| fs::symlink_metadata(path).ok()).map(|meta| meta.len()).sum()
 }
 
-/// A rename is durable once its folder is.
-fn sync_dir(dir: &Path) -> Result<(), SpoolError> {
-    let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(|source| SpoolError::Io { doing: "make durable", path: dir.into(), source })
+/// `O_NOFOLLOW` met a link.
+fn is_link(why: &io::Error) -> bool {
+    why.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
 }
 
 async fn blocking<T: Send + 'static>(act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(act).await.map_err(io::Error::other)?
-}
-
-/// `key~hash`, with `/` as `+` and everything but `[A-Za-z0-9_.-]` as `%XX`: reversible, and never `.`, `..` or a
-/// path.
-fn name_of(item: &Spooled) -> Result<String, SpoolError> {
-    let mut name = String::new();
-    for byte in item.key.bytes() {
-        match byte {
-            b'/' => name.push('+'),
-            b'.' if name.is_empty() => name.push_str("%2E"),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' => name.push(char::from(byte)),
-            other => name.push_str(&format!("%{other:02X}")),
-        }
-    }
-    name.push('~');
-    name.push_str(&URL_SAFE_NO_PAD.encode(item.sha256));
-    if name.len() <= 255 { Ok(name) } else { Err(SpoolError::KeyTooLong(item.key.clone())) }
-}
-
-fn parse_name(name: &str) -> Option<(String, [u8; 32])> {
-    let (encoded, hash) = name.rsplit_once('~')?;
-    let sha256 = URL_SAFE_NO_PAD.decode(hash).ok()?.try_into().ok()?;
-    let (mut key, mut rest) = (Vec::new(), encoded.as_bytes());
-    while let [first, tail @ ..] = rest {
-        rest = match (first, tail) {
-            (b'+', _) => {
-                key.push(b'/');
-                tail
-            }
-            (b'%', [high, low, tail @ ..]) => {
-                let mut byte = [0];
-                hex::decode_to_slice([*high, *low], &mut byte).ok()?;
-                key.extend(byte);
-                tail
-            }
-            (b'%', _) => return None,
-            (plain, _) => {
-                key.push(*plain);
-                tail
-            }
-        };
-    }
-    Some((String::from_utf8(key).ok()?, sha256))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn names_are_one_safe_component_and_give_their_key_back(key in "\\PC{1,40}", sha256: [u8; 32]) {
-            let item = Spooled { key, size: 0, sha256 };
-            if let Ok(name) = name_of(&item) {
-                prop_assert!(!name.contains('/') && !name.starts_with('.') && name.len() <= 255 && name.is_ascii());
-                prop_assert_eq!(parse_name(&name), Some((item.key, sha256)));
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_of_our_keys_fits_a_file_name() {
-        let key =
-            format!("v1/{}/2026/{}/live/0001/{}/00000001.m4s.age", "t".repeat(64), "r".repeat(36), "v".repeat(32));
-        assert!(name_of(&Spooled { key, size: 0, sha256: [255; 32] }).is_ok());
-    }
 }

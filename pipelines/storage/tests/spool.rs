@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use storage::keys::Institution;
+use storage::spool::{Bound, Level, SpoolError};
 use storage::store::{Bucket, StoreError};
 use storage::{Recipients, SealKey, Spool, Store, Writer};
 use support::{Server, embedded, noise, path};
@@ -102,6 +103,15 @@ async fn torn_empty_foreign_and_linked_files_are_set_aside_and_never_uploaded() 
     let secret = bench.dir.join("secret");
     fs::rename(&linked, &secret).unwrap();
     symlink(&secret, &linked).unwrap();
+    let foreign = place(4);
+    nix::unistd::chown(&foreign, Some(nix::unistd::Uid::from_raw(65_534)), None)
+        .expect("this test gives a file to another user, for which it must run as root");
+    // Half a terabyte of nothing, which must not be read into memory.
+    let huge = place(5);
+    fs::File::options().write(true).open(&huge).unwrap().set_len(1 << 39).unwrap();
+    let pipe = place(6);
+    fs::remove_file(&pipe).unwrap();
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::write(ready.join("notes.txt"), b"not ours").unwrap();
     fs::create_dir(ready.join("folder")).unwrap();
     fs::write(bench.dir.join("tmp/half"), b"age-encryption.org/v1\n").unwrap();
@@ -109,8 +119,88 @@ async fn torn_empty_foreign_and_linked_files_are_set_aside_and_never_uploaded() 
     let orphans = spool.orphans().unwrap();
     assert_eq!(orphans.iter().map(|item| item.key().to_owned()).collect::<Vec<_>>(), [key(0)]);
     assert_eq!(files(&ready), [whole]);
-    assert_eq!(files(&bench.dir.join("torn")).len(), 6);
+    assert_eq!(files(&bench.dir.join("torn")).len(), 9);
     assert!(secret.exists() && files(&bench.dir.join("tmp")).is_empty());
+}
+
+/// Put there after the start, behind our back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_in_a_files_place_is_set_aside_and_not_uploaded() {
+    let bench = bench().await;
+    let spool = Spool::open(&bench.dir).unwrap();
+    let key = path("lecture").segment(1, &media::Rendition::video(), 0);
+    let secret = bench.dir.join("secret");
+    fs::write(&secret, b"age-encryption.org/v1\nnot for the store").unwrap();
+    let odd: [&dyn Fn(&Path); 3] =
+        [&|file| symlink(&secret, file).unwrap(), &|file| fs::write(file, b"").unwrap(), &|file| {
+            fs::copy(&secret, file).unwrap();
+        }];
+    for (n, place) in odd.iter().enumerate() {
+        let item = spool.add(&key, &bench.seal.seal(noise(n as u64, 500))).unwrap();
+        let file = files(&bench.dir.join("ready")).pop().unwrap();
+        fs::remove_file(&file).unwrap();
+        place(&file);
+        let uploaded = spool.upload(&bench.store, item).await;
+        assert!(matches!(uploaded, Err(StoreError::Spoilt { .. })), "{n}: {uploaded:?}");
+        assert_eq!((files(&bench.dir.join("ready")).len(), files(&bench.dir.join("torn")).len()), (0, n + 1));
+    }
+    assert_eq!(bench.store.list(Bucket::Media, "v1/").await.unwrap(), []);
+}
+
+#[test]
+fn a_folder_that_leads_elsewhere_or_is_anothers_is_no_spool() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, elsewhere) = (dir.path().join("spool"), dir.path().join("elsewhere"));
+    fs::create_dir_all(&spool).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, spool.join("ready")).unwrap();
+    let opened = Spool::open(&spool);
+    assert!(matches!(&opened, Err(SpoolError::NotOurs(path)) if path.ends_with("ready")), "{opened:?}");
+    fs::remove_file(spool.join("ready")).unwrap();
+    Spool::open(&spool).unwrap();
+    nix::unistd::chown(&spool.join("tmp"), Some(nix::unistd::Uid::from_raw(65_534)), None)
+        .expect("this test gives a folder to another user, for which it must run as root");
+    assert!(matches!(Spool::open(&spool), Err(SpoolError::NotOurs(path)) if path.ends_with("tmp")));
+}
+
+/// A bound of 100 000 bytes, of which 10 000 are kept back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_spool_holds_says_how_full_it_is() {
+    let bench = bench().await;
+    let bound = Bound { own: Some(100_000), reserve: 10_000 };
+    let open = || Spool::open(&bench.dir).unwrap().bounded(bound);
+    let spool = open();
+    assert_eq!(spool.level(), Level::Free);
+    let mut items = Vec::new();
+    for (n, (size, level)) in
+        [(70_000, Level::Free), (3_000, Level::Low), (12_500, Level::AudioOnly), (2_500, Level::Full)]
+            .into_iter()
+            .enumerate()
+    {
+        let key = path("lecture").segment(1, &media::Rendition::audio(), n as u64);
+        items.push(spool.add(&key, &bench.seal.seal(noise(n as u64, size))).unwrap());
+        assert_eq!(spool.level(), level, "with {size} bytes more");
+        // A clone, and a later process, know the same.
+        assert_eq!((spool.clone().level(), open().level()), (level, level));
+    }
+    assert!(!spool.level().takes_new() && !spool.level().takes_video());
+    // It is full, and still takes what a recording's end writes.
+    let key = path("lecture").journal(1);
+    items.push(spool.add(&key, &bench.seal.seal(noise(9, 5_000))).unwrap());
+    assert_eq!(spool.waiting().unwrap().0, 5);
+
+    spool.upload(&bench.store, items.remove(0)).await.unwrap();
+    assert_eq!((spool.level(), open().level()), (Level::Free, Level::Free));
+    for item in &items {
+        spool.discard(item);
+    }
+    assert_eq!(spool.waiting().unwrap(), (0, 0));
+    // Nothing is counted twice or forgotten on the way: the same bytes lead to the same level again.
+    for n in 0..40 {
+        let item = spool.add(&key, &bench.seal.seal(noise(n, 69_000))).unwrap();
+        assert_eq!(spool.level(), Level::Free, "round {n}");
+        spool.upload(&bench.store, item).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +225,7 @@ async fn a_spool_has_one_process_at_a_time() {
     let bench = bench().await;
     let lock = Spool::open(&bench.dir).unwrap().lock().unwrap();
     let other = Spool::open(&bench.dir).unwrap();
-    assert!(matches!(other.lock(), Err(storage::spool::SpoolError::InUse(_))));
+    assert!(matches!(other.lock(), Err(SpoolError::InUse(_))));
     drop(lock);
     other.lock().unwrap();
 }
