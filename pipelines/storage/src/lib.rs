@@ -12,6 +12,9 @@
 //! races writers against each other, every receipt stands for bytes that were read back, and integrity is our own
 //! SHA-256, never an ETag. What is under a key ending in `.age` is an age file, or it is not put.
 //!
+//! What a store, a disk or a stranger may come with, and the test that shows what happens then, stand row by row in
+//! `tests/rows.rs`.
+//!
 //! A closed client over one protocol, and no trait: AWS, Ceph, MinIO, versitygw and the [`embedded`] store are told
 //! apart by configuration alone, and tests run the same suite over two of them.
 

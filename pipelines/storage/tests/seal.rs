@@ -288,3 +288,51 @@ async fn a_long_file_is_sealed_while_it_is_uploaded() {
     });
     assert!(read.await.unwrap() == plain);
 }
+
+/// Whatever work such a file would make, none is done: it is refused by its header.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_age_file_of_another_shape_is_refused_at_once() {
+    let bench = bench().await;
+    let (plain, public) = (bench.server.dir.path().join("plain"), format!("{:?}", bench.seal));
+    std::fs::write(&plain, b"said in the lecture").unwrap();
+    let public = public.split('"').nth(1).unwrap();
+    let other = public_keys(&bench.keys).remove(0);
+    let stock = |args: &[&str]| tool(Command::new("age").args(args).arg(&plain)).unwrap();
+    let (line, end) = ("A".repeat(43), "A".repeat(43));
+    let scrypt =
+        format!("age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 30\n{line}\n--- {end}\n").into_bytes();
+    let crowd = format!("-> X25519 {line}\n{line}\n").repeat(10_000);
+    let crowd = format!("age-encryption.org/v1\n{crowd}--- {end}\n").into_bytes();
+    let odd = [
+        ("armored", stock(&["-a", "-r", public])),
+        ("for two", stock(&["-r", public, "-r", &other])),
+        ("a passphrase of work factor 30", [scrypt, vec![0; 100]].concat()),
+        ("ten thousand stanzas", [crowd, vec![0; 100]].concat()),
+        ("of a later version", b"age-encryption.org/v2\n-> X25519 A\nA\n--- A\n".to_vec()),
+    ];
+    let begun = std::time::Instant::now();
+    for (what, bytes) in odd {
+        let opened = bench.open.open(&bytes, 1 << 20);
+        assert!(matches!(opened, Err(SealError::Malformed { .. })), "{what}: {opened:?}");
+        if !bytes.starts_with(b"age-encryption.org/v1\n") {
+            continue; // Not even put under such a key.
+        }
+        let key = bench.path.composite(1);
+        bench.store.put(Bucket::Media, &key, bytes.clone().into(), Condition::None).await.unwrap();
+        let read = SealedReader::open(&bench.store, &key, &bench.open).await;
+        assert!(matches!(read, Err(SealError::Malformed { .. })), "{what}: {read:?}");
+        if what == "for two" {
+            continue; // That is what a writer's key looks like.
+        }
+        let key = bench.path.key(&Writer::Epoch(7));
+        bench.store.put(Bucket::Keys, &key, bytes.into(), Condition::None).await.unwrap();
+        let identity = identity(&bench.keys, "pipeline.key");
+        let refused = OpenKey::fetch(&bench.store, &bench.path, &Writer::Epoch(7), &identity).await;
+        assert!(
+            matches!(refused, Err(SealError::Malformed { .. } | SealError::Store(StoreError::TooLong { .. }))),
+            "{what}: {refused:?}"
+        );
+    }
+    // A work factor of 30 takes an hour and a terabyte.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30));
+}

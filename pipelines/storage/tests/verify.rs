@@ -15,8 +15,9 @@ use storage::keys::Institution;
 use storage::manifest::{
     Account, FORMAT, Finding, Missing, Object, Report, Signers, SigningKey, Sum, VerifyError, What, sign, verify,
 };
+use storage::seal::SealError;
 use storage::store::{Bucket, Condition};
-use storage::{Manifest, Recipients, RecordingPath, SealKey, Store, Writer, recordings};
+use storage::{Identity, Manifest, OpenKey, Recipients, RecordingPath, SealKey, Store, Writer, recordings};
 use support::{noise, path, record};
 
 /// A finished recording of six segments, a final file and its key files, signed in one generation.
@@ -339,6 +340,63 @@ async fn what_stock_ssh_keygen_signed_is_accepted_here() {
     let sig = std::fs::read(recording.keys.path().join("m.sig")).unwrap();
     recording.put(&recording.path.signature(1), sig.into()).await;
     assert_eq!(recording.findings().await, []);
+}
+
+/// A git signature by our own key is none for a manifest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_was_made_for_something_else_does_not_count() {
+    let server = support::embedded().await;
+    let recording = finished(server.store().await).await;
+    let file = recording.keys.path().join("m");
+    std::fs::write(&file, recording.manifest.to_bytes()).unwrap();
+    let signed = Command::new("ssh-keygen")
+        .args(["-q", "-Y", "sign", "-n", "git", "-f"])
+        .arg(recording.keys.path().join("signing.key"))
+        .arg(&file)
+        .status();
+    assert!(signed.unwrap().success());
+    let sig = std::fs::read(recording.keys.path().join("m.sig")).unwrap();
+    recording.put(&recording.path.signature(1), sig.into()).await;
+    let findings = recording.findings().await;
+    assert!(findings.len() == 1 && matches!(findings[0].what, What::BadSignature { .. }), "{findings:?}");
+}
+
+/// Another recording's segment and key, each whole and sealed to the same institution, under our names.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_copied_from_another_recording_is_found_and_does_not_open() {
+    let server = support::embedded().await;
+    let recording = finished(server.store().await).await;
+    let other = support::path("another");
+    let to = Recipients::parse(&recording.manifest.recipients).unwrap();
+    let seal = SealKey::create(&recording.store, &other, &Writer::Epoch(1), &to).await.unwrap();
+    let identity = Identity::load(&recording.keys.path().join("pipeline.key")).unwrap();
+    let ours = OpenKey::fetch(&recording.store, &recording.path, &Writer::Epoch(1), &identity).await.unwrap();
+    let theirs = seal.seal(noise(1, 3000));
+    recording.put(&recording.segment(2), theirs.bytes().clone()).await;
+    // age adds a little of any length, so they may be as long as ours or not.
+    let changed = |key: &str, bytes: &[u8]| {
+        let listed = recording.manifest.objects.iter().find(|object| object.key == key).unwrap();
+        match bytes.len() as u64 {
+            size if size == listed.size => {
+                What::Altered { expected: listed.sha256.clone(), found: hex::encode(Sha256::digest(bytes)) }
+            }
+            size => What::Resized { expected: listed.size, found: size },
+        }
+    };
+    let segment = found(Bucket::Media, recording.segment(2), changed(&recording.segment(2), theirs.bytes()));
+    assert_eq!(recording.findings().await, std::slice::from_ref(&segment));
+    let opened = ours.open(&recording.get(&recording.segment(2)).await, 10_000);
+    assert!(matches!(opened, Err(SealError::WrongIdentity { .. })), "{opened:?}");
+
+    let (key, _) = recording.store.get(Bucket::Keys, &other.key(&Writer::Epoch(1)), 10_000).await.unwrap();
+    let name = recording.path.key(&Writer::Epoch(1));
+    recording.store.put(Bucket::Keys, &name, key.clone(), Condition::None).await.unwrap();
+    let copied = found(Bucket::Keys, name.clone(), changed(&name, &key));
+    assert_eq!(recording.findings().await, [segment, copied]);
+    // Both together would open, which is why the manifest vouches for the key.
+    let object = recording.manifest.objects.iter().find(|object| object.key == recording.segment(2)).unwrap();
+    let listed = OpenKey::listed(&recording.store, &recording.path, &recording.manifest, object, &identity).await;
+    assert!(matches!(listed, Err(SealError::Tampered { .. })), "{listed:?}");
 }
 
 #[test]

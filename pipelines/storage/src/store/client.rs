@@ -1,34 +1,38 @@
-//! Builds the one S3 client: TLS by rustls and ring, no retries of its own, keys from files.
+//! Builds the one S3 client: TLS by rustls and ring, no retries of its own, keys from files, which are read for each
+//! request: keys that are changed while we run count at once, and a store that refused the old ones is asked with the
+//! new.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use aws_credential_types::provider::{self, ProvideCredentials, future};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    BehaviorVersion, Credentials, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::guard::Guard;
 use super::{Config, StoreError};
-
-/// How long a read of the key files holds. Short, so that rotated keys are taken up before anybody is called.
-const KEYS_HOLD: Duration = Duration::from_secs(60);
 
 pub(super) fn build(config: &Config) -> Result<Client, StoreError> {
     let keys = KeyFiles::of(config)?;
-    keys.read()?;
+    keys.keep(keys.read()?);
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut builder = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(http)
         .credentials_provider(keys)
+        .identity_cache(IdentityCache::no_cache())
+        .interceptor(Guard::default())
         .region(Region::new(config.region.clone()))
         .force_path_style(config.path_style)
         .retry_config(RetryConfig::disabled())
@@ -68,17 +72,20 @@ fn check_endpoint(endpoint: &str, plain_http: bool) -> Result<(), StoreError> {
     }
 }
 
-/// Reads the keys again when the last reading has grown old.
+/// While the files cannot be read, such as between the two steps of a change, the last keys hold.
 #[derive(Debug)]
 struct KeyFiles {
     access: PathBuf,
     secret: PathBuf,
+    last: Mutex<Option<Credentials>>,
 }
 
 impl KeyFiles {
     fn of(config: &Config) -> Result<Self, StoreError> {
         match (&config.access_key_file, &config.secret_key_file) {
-            (Some(access), Some(secret)) => Ok(Self { access: access.clone(), secret: secret.clone() }),
+            (Some(access), Some(secret)) => {
+                Ok(Self { access: access.clone(), secret: secret.clone(), last: Mutex::default() })
+            }
             _ => Err(StoreError::Config(
                 "the store needs keys: set store.access_key_file and store.secret_key_file to files that hold them"
                     .into(),
@@ -87,8 +94,25 @@ impl KeyFiles {
     }
 
     fn read(&self) -> Result<Credentials, StoreError> {
-        let holds = SystemTime::now().checked_add(KEYS_HOLD);
-        Ok(Credentials::new(read_key(&self.access)?, read_key(&self.secret)?, None, holds, "key files"))
+        Ok(Credentials::new(read_key(&self.access)?, read_key(&self.secret)?, None, None, "key files"))
+    }
+
+    fn keep(&self, keys: Credentials) -> Credentials {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.insert(keys).clone()
+    }
+
+    fn current(&self) -> Result<Credentials, StoreError> {
+        match self.read() {
+            Ok(keys) => Ok(self.keep(keys)),
+            Err(why) => match &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(last) => {
+                    tracing::warn!(%why, "the store's keys are used as they were read last");
+                    Ok(last.clone())
+                }
+                None => Err(why),
+            },
+        }
     }
 }
 
@@ -108,7 +132,7 @@ impl ProvideCredentials for KeyFiles {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::ready(self.read().map_err(provider::error::CredentialsError::provider_error))
+        future::ProvideCredentials::ready(self.current().map_err(provider::error::CredentialsError::provider_error))
     }
 }
 
@@ -133,19 +157,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rotated_keys_are_taken_up_within_a_minute() {
+    async fn changed_keys_count_at_once_and_half_changed_ones_do_not() {
         let dir = tempfile::tempdir().unwrap();
-        let keys = KeyFiles { access: dir.path().join("access"), secret: dir.path().join("secret") };
+        let (access, secret) = (dir.path().join("access"), dir.path().join("secret"));
+        let keys = KeyFiles { access, secret, last: Mutex::default() };
+        assert!(keys.provide_credentials().await.is_err());
         for name in ["first", "second"] {
             std::fs::write(&keys.access, format!("{name}\n")).unwrap();
             std::fs::write(&keys.secret, "s\n").unwrap();
             let read = keys.provide_credentials().await.unwrap();
             assert_eq!(read.access_key_id(), name);
-            // The client asks again when this is over.
-            let holds = read.expiry().unwrap().duration_since(SystemTime::now()).unwrap();
-            assert!(holds <= Duration::from_secs(60), "{holds:?}");
         }
+        std::fs::write(&keys.access, "third\n").unwrap();
         std::fs::write(&keys.secret, "").unwrap();
-        assert!(keys.provide_credentials().await.is_err());
+        assert_eq!(keys.provide_credentials().await.unwrap().access_key_id(), "second");
     }
 }

@@ -33,6 +33,9 @@ pub enum StoreError {
     /// An answer that asks for patience (429, 5xx). What was asked may have happened.
     #[error("could not {doing}: the store is not well ({code})")]
     Busy { doing: String, code: String, source: Source },
+    /// The request was signed too long ago, or too far ahead. The next is signed by the store's clock.
+    #[error("could not {doing}: the store's clock and this machine's are too far apart; set the wrong one right (NTP)")]
+    Skewed { doing: String, source: Source },
     /// An answer that another try would not change.
     #[error("could not {doing}: the store refuses ({code})")]
     Refused { doing: String, code: String, source: Option<Source> },
@@ -55,7 +58,7 @@ impl StoreError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } => true,
+            Self::Unreachable { .. } | Self::Busy { .. } | Self::Skewed { .. } => true,
             Self::Exists { .. }
             | Self::Missing { .. }
             | Self::Conflict { .. }
@@ -91,11 +94,19 @@ where
     let wordless = code.is_empty();
     let named = if wordless { status.map_or_else(String::new, |status| status.to_string()) } else { code };
     let key = key.to_owned();
+    if is_too_long(&failure) {
+        return StoreError::refused(doing, "an answer that is too long to be one");
+    }
     match (named.as_str(), status) {
         ("PreconditionFailed" | "ConditionalRequestConflict", _) | (_, Some(409 | 412)) if !owns_bucket(&named) => {
             StoreError::Conflict { key }
         }
         ("NoSuchKey" | "NotFound" | "404", _) => StoreError::Missing { key },
+        ("RequestTimeTooSkewed", _) => {
+            StoreError::Skewed { doing, source: DisplayErrorContext(failure).to_string().into() }
+        }
+        // It will not learn that by itself.
+        ("NotImplemented", _) | (_, Some(501)) => StoreError::Refused { doing, code: named, source: None },
         ("SlowDown" | "InternalError" | "ServiceUnavailable" | "RequestTimeout" | "OperationAborted", _)
         | (_, Some(429 | 500..=599)) => {
             StoreError::Busy { doing, code: named, source: DisplayErrorContext(failure).to_string().into() }
@@ -114,6 +125,12 @@ where
             StoreError::Refused { doing, code: named, source }
         }
     }
+}
+
+/// The guard cut it off.
+fn is_too_long(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(failure), |cause| cause.source());
+    causes.any(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }
 
 fn owns_bucket(code: &str) -> bool {

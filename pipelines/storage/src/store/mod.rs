@@ -6,6 +6,7 @@
 
 mod client;
 mod error;
+mod guard;
 mod probe;
 mod upload;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use error::StoreError;
+pub use probe::{Capability, HOURLY, Report, Verdict, watch};
 pub use upload::{Upload, UploadWriter};
 
 /// `[store]`.
@@ -35,7 +37,7 @@ pub struct Config {
     pub media_bucket: String,
     /// Apart from the media, so that it can have its own rights, versions and holds.
     pub keys_bucket: String,
-    /// A file that holds the access key id. Read again every minute, so keys can be rotated while running.
+    /// A file that holds the access key id. Read for each request, so keys can be changed while running.
     pub access_key_file: Option<PathBuf>,
     /// A file that holds the secret access key.
     pub secret_key_file: Option<PathBuf>,
@@ -45,6 +47,8 @@ pub struct Config {
     pub create_buckets: bool,
     /// Allow `http://` to a host other than this machine.
     pub plain_http: bool,
+    /// No other worker uses this store, so that one that ignores conditions will do. Conditions are sent all the same.
+    pub single_worker: bool,
 }
 
 impl Default for Config {
@@ -59,6 +63,7 @@ impl Default for Config {
             path_style: true,
             create_buckets: false,
             plain_http: false,
+            single_worker: false,
         }
     }
 }
@@ -115,6 +120,9 @@ pub struct Entry {
 /// Bounds a listing, against a store that never ends it.
 const MOST_ENTRIES: usize = 2_000_000;
 
+/// Pages that may follow each other and bring nothing: some stores look through as many removed objects first.
+const EMPTY_PAGES: usize = 100;
+
 /// Every age file begins with this (C2SP age, "Header").
 const AGE_MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
@@ -133,6 +141,7 @@ struct Inner {
     client: aws_sdk_s3::Client,
     media: String,
     keys: String,
+    single_worker: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -151,7 +160,8 @@ impl Store {
     /// [`StoreError::Config`] when a key file is missing or the endpoint is unusable; others when making the buckets.
     pub async fn connect(config: &Config) -> Result<Self, StoreError> {
         let client = client::build(config)?;
-        let inner = Inner { client, media: config.media_bucket.clone(), keys: config.keys_bucket.clone() };
+        let (media, keys) = (config.media_bucket.clone(), config.keys_bucket.clone());
+        let inner = Inner { client, media, keys, single_worker: config.single_worker };
         let store = Self { inner: Arc::new(inner) };
         if config.create_buckets {
             for bucket in [Bucket::Media, Bucket::Keys] {
@@ -176,12 +186,21 @@ impl Store {
         }
     }
 
-    /// Proves that both buckets can be used and that conditions are honoured, with objects of its own that it removes.
+    /// Finds out what both buckets can do, with objects of its own that it removes.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] names what the store does wrong and what to do; others as for any call.
+    /// When there is nothing to judge: [`StoreError::Unfit`] for a bucket that is missing or closed to us, others as
+    /// for any call.
+    pub async fn probe(&self) -> Result<Report, StoreError> {
+        probe::probe(self).await
+    }
+
+    /// Proves that both buckets can do all that recordings need.
+    ///
+    /// # Errors
+    /// As for `probe`; [`StoreError::Unfit`] names the first thing that the store lacks and what to do.
     pub async fn check(&self) -> Result<(), StoreError> {
-        probe::check(self).await
+        self.probe().await?.judge()
     }
 
     fn name(&self, bucket: Bucket) -> &str {
@@ -244,7 +263,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::TooLong`].
     pub async fn get(&self, bucket: Bucket, key: &str, limit: u64) -> Result<(Bytes, String), StoreError> {
-        let reply = self.open(bucket, key, None).await?;
+        let reply = self.whole(bucket, key).await?;
         let etag = reply.e_tag.clone().unwrap_or_default();
         let size = stated_size(&reply, key)?;
         if size > limit {
@@ -308,7 +327,9 @@ impl Store {
         let doing = || format!("list {prefix}");
         let (mut entries, mut folders) = (Vec::new(), Vec::new());
         let mut token: Option<String> = None;
+        let mut empty = 0;
         loop {
+            let before = entries.len() + folders.len();
             let request = self.inner.client.list_objects_v2().bucket(self.name(bucket)).prefix(prefix);
             let sent = request.set_delimiter(delimiter.map(Into::into)).set_continuation_token(token.clone()).send();
             let page = timed(patience(0) * 3, doing, prefix, sent).await?;
@@ -329,8 +350,10 @@ impl Store {
                 entries.sort();
                 return Ok((entries, folders));
             }
+            let brought = entries.len() + folders.len() - before;
+            empty = if brought == 0 { empty + 1 } else { 0 };
             let next = page.next_continuation_token;
-            if next.is_none() || next == token {
+            if next.is_none() || next == token || empty > EMPTY_PAGES {
                 return Err(StoreError::refused(doing(), "the list does not move on"));
             }
             token = next;
@@ -360,11 +383,14 @@ impl Store {
 
     /// Size and hash of what the store gives back, streamed.
     pub(crate) async fn fingerprint(&self, bucket: Bucket, key: &str) -> Result<Receipt, StoreError> {
-        let reply = self.open(bucket, key, None).await?;
+        let reply = self.whole(bucket, key).await?;
         let etag = reply.e_tag.clone().unwrap_or_default();
         let expected = stated_size(&reply, key)?;
         let (mut body, mut size, mut hash) = (reply.body, 0, Sha256::new());
-        while let Some(piece) = next(&mut body, key).await? {
+        // A body without end is left once it is too long.
+        while size <= expected
+            && let Some(piece) = next(&mut body, key).await?
+        {
             size += piece.len() as u64;
             hash.update(&piece);
         }
@@ -372,6 +398,15 @@ impl Store {
             return Err(StoreError::cut_short(key));
         }
         Ok(Receipt { etag, size, sha256: hash.finalize().into() })
+    }
+
+    /// A part must not pass for the whole.
+    async fn whole(&self, bucket: Bucket, key: &str) -> Result<GetObjectOutput, StoreError> {
+        let reply = self.open(bucket, key, None).await?;
+        match reply.content_range {
+            None => Ok(reply),
+            Some(range) => Err(StoreError::refused(format!("read {key}"), range)),
+        }
     }
 
     async fn open(&self, bucket: Bucket, key: &str, range: Option<String>) -> Result<GetObjectOutput, StoreError> {

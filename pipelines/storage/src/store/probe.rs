@@ -1,109 +1,201 @@
-//! Proves that a store can carry recordings: both buckets there, and conditions honoured.
+//! Proves that a store can carry recordings: both buckets there, conditions honoured, bytes given back as they were put.
+//! Asks at the start, every hour, and for an operator (`lectern store probe`).
 //!
 //! A store that answers 200 to a condition that does not hold is worse than one that refuses it: two recorders would
-//! each believe to hold the same recording (DESIGN D2).
+//! each believe to hold the same recording (DESIGN D2). Where a single worker uses the store, nobody is there to race
+//! with, and [`super::Config::single_worker`] makes a warning of it.
 
-use bytes::Bytes;
-use futures_util::future::join_all;
+mod ask;
 
-use super::{Bucket, Condition, Store, StoreError};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-const WHAT_TO_DO: &str = "use a store with atomic conditional writes, such as AWS S3, a recent Ceph or MinIO, versitygw \
-                          from 1.8.0 on, or the one built into `lectern up`";
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-/// Writers that race for the same object, and how often. Some stores check a condition first and write later, which
-/// shows in a race alone, and not in each. Of 50 checks of versitygw 1.7.0 (its pull request 2288) these numbers
-/// refuse 49; they cost 4 MB and, on a laptop, most of a second.
-const WRITERS: u8 = 16;
-const ROUNDS: u8 = 12;
+use super::{Bucket, Store, StoreError};
 
-/// Long enough to leave time between a check and its write.
-const BODY: usize = 300 * 36;
+/// How often a recorder asks again: an upgrade of the store must not go unnoticed for a lecture.
+pub const HOURLY: Duration = Duration::from_secs(3600);
 
-pub(super) async fn check(store: &Store) -> Result<(), StoreError> {
-    for bucket in [Bucket::Media, Bucket::Keys] {
-        let key = format!("probe/{}", uuid::Uuid::new_v4());
-        let found = probe(store, bucket, &key).await.map_err(|why| advise(store, bucket, why));
-        // What was put goes away whatever was found; what was found matters more than that.
-        let removed = store.delete(bucket, &key).await;
-        found?;
-        removed?;
-    }
-    Ok(())
+/// One thing that a store can do or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// `If-None-Match: *`, with several writers at once.
+    CreateOnce,
+    /// `If-Match`, with several writers at once.
+    ReplaceOnce,
+    /// `If-Match` with an ETag of an earlier version.
+    RefuseStale,
+    /// What was put last is what is read next.
+    ReadBack,
+    Range,
+    List,
+    /// Parts put together. Without a condition: nothing that is written in parts has two writers.
+    Multipart,
+    Delete,
+    /// Earlier versions are kept. Nothing of ours needs it.
+    Versions,
+    /// Objects can be held. Nothing of ours needs it.
+    Lock,
 }
 
-async fn probe(store: &Store, bucket: Bucket, key: &str) -> Result<(), StoreError> {
-    let first = race(store, bucket, key, &Condition::Absent, "create").await?;
-    let mut current = first.clone();
-    for _ in 0..ROUNDS {
-        current = race(store, bucket, key, &Condition::Match(current), "replace one version of").await?;
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::CreateOnce => "create only what is absent",
+            Self::ReplaceOnce => "replace only what was read",
+            Self::RefuseStale => "refuse an outdated ETag",
+            Self::ReadBack => "read what was just put",
+            Self::Range => "read a range",
+            Self::List => "list what was just put",
+            Self::Multipart => "put in parts",
+            Self::Delete => "delete",
+            Self::Versions => "keep versions",
+            Self::Lock => "lock objects",
+        })
     }
-    let second = Bytes::from_static(b"second");
-    store.put(bucket, key, second.clone(), Condition::Match(current)).await?;
-    match store.put(bucket, key, Bytes::from_static(b"stale"), Condition::Match(first)).await {
-        Err(StoreError::Conflict { .. }) => {}
-        Ok(_) => return Err(unfit(store, bucket, "overwrites an object although If-Match names an older one")),
-        Err(other) => return Err(other),
-    }
-
-    let (found, _) = store.get(bucket, key, 64).await?;
-    if found != second {
-        return Err(unfit(store, bucket, "gives back something else than was put"));
-    }
-    if store.get_range(bucket, key, 1..4).await? != second.slice(1..4) {
-        return Err(unfit(store, bucket, "gives back other bytes than a range asks for"));
-    }
-    if !store.list(bucket, key).await?.iter().any(|entry| entry.key == key) {
-        return Err(unfit(store, bucket, "does not list an object right after it was put"));
-    }
-    Ok(())
 }
 
-/// Several writers at once, of which one may win. The winner's ETag.
-async fn race(
-    store: &Store,
-    bucket: Bucket,
-    key: &str,
-    condition: &Condition,
-    what: &str,
-) -> Result<String, StoreError> {
-    // Different bytes each, so that no two versions can share an ETag that is made of content.
-    let tries = (0..WRITERS).map(|_| {
-        let body = Bytes::from(uuid::Uuid::new_v4().to_string().repeat(BODY / 36));
-        store.put(bucket, key, body, condition.clone())
-    });
-    let mut won = Vec::new();
-    for outcome in join_all(tries).await {
-        match outcome {
-            Ok(receipt) => won.push(receipt.etag),
-            Err(StoreError::Exists { .. } | StoreError::Conflict { .. }) => {}
-            Err(other) => return Err(other),
+/// What was found out about one capability of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub bucket: Bucket,
+    /// The bucket's name at the store.
+    pub name: String,
+    pub capability: Capability,
+    pub ok: bool,
+    /// Whether recordings cannot do without.
+    pub required: bool,
+    /// What the store did, as what follows "the store".
+    pub says: String,
+    /// Empty where all is well.
+    pub what_to_do: String,
+}
+
+/// All verdicts: bucket by bucket, in the order of asking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Report {
+    /// Whether recordings may rely on this store.
+    #[must_use]
+    pub fn fit(&self) -> bool {
+        self.lacking().next().is_none()
+    }
+
+    fn lacking(&self) -> impl Iterator<Item = &Verdict> {
+        self.verdicts.iter().filter(|verdict| verdict.required && !verdict.ok)
+    }
+
+    /// # Errors
+    /// [`StoreError::Unfit`] with the first thing that is lacking.
+    pub(super) fn judge(&self) -> Result<(), StoreError> {
+        for verdict in self.verdicts.iter().filter(|v| !v.ok && !v.required && v.capability.is_condition()) {
+            tracing::warn!("{verdict}; borne, for store.single_worker is set");
         }
-    }
-    match won.as_slice() {
-        [etag] if etag.is_empty() => Err(unfit(store, bucket, "gives no ETag")),
-        [etag] => Ok(etag.clone()),
-        _ => Err(unfit(store, bucket, &format!("let {} of {WRITERS} writers {what} the same object", won.len()))),
+        self.lacking().next().map_or(Ok(()), |verdict| Err(StoreError::Unfit(verdict.to_string())))
     }
 }
 
-fn unfit(store: &Store, bucket: Bucket, what: &str) -> StoreError {
-    StoreError::Unfit(format!("the store of bucket {} {what}; {WHAT_TO_DO}", store.name(bucket)))
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the store of bucket {} {}", self.name, self.says)?;
+        if self.what_to_do.is_empty() { Ok(()) } else { write!(f, "; {}", self.what_to_do) }
+    }
 }
 
-/// Says what to do about the two commonest refusals.
-fn advise(store: &Store, bucket: Bucket, why: StoreError) -> StoreError {
-    let StoreError::Refused { code, .. } = &why else { return why };
-    let name = store.name(bucket);
-    match code.as_str() {
-        "NoSuchBucket" => StoreError::Unfit(format!(
-            "the bucket {name} does not exist; create it, or set store.create_buckets = true"
-        )),
-        "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "403" => StoreError::Unfit(format!(
-            "the store refuses our keys for bucket {name} ({code}); check store.access_key_file and \
-             store.secret_key_file, and that the key may read, write, list and delete there"
-        )),
-        "NotImplemented" | "501" => unfit(store, bucket, "does not know conditional writes"),
-        _ => why,
+impl Capability {
+    fn is_condition(self) -> bool {
+        matches!(self, Self::CreateOnce | Self::ReplaceOnce | Self::RefuseStale)
+    }
+}
+
+pub(super) async fn probe(store: &Store) -> Result<Report, StoreError> {
+    let mut verdicts = Vec::new();
+    for bucket in [Bucket::Media, Bucket::Keys] {
+        verdicts.extend(ask::ask(store, bucket).await?);
+    }
+    Ok(Report { verdicts })
+}
+
+/// Probes a store `every` so often, [`HOURLY`] for a recorder, until `stop`. A verdict that changes for the worse is an
+/// alarm in the log, one for the better is a piece of news; what runs goes on either way. Meant for a store that passed
+/// its check at the start. A probe that is cut short by `stop` may leave an object below `probe/`.
+pub async fn watch(store: Store, every: Duration, stop: CancellationToken) {
+    let mut known = Known::default();
+    let rounds = async {
+        loop {
+            tokio::time::sleep(every).await;
+            match store.probe().await {
+                Ok(report) => known.changed(&report).into_iter().for_each(tell),
+                Err(why @ StoreError::Unfit(_)) => tracing::error!(%why, "the store cannot be used any more"),
+                Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "the store could not be probed"),
+            }
+        }
+    };
+    stop.run_until_cancelled(rounds).await;
+}
+
+fn tell(verdict: &Verdict) {
+    match (verdict.ok, verdict.required) {
+        (true, _) => tracing::info!("{verdict} (now)"),
+        (false, true) => tracing::error!("{verdict}; recordings are at risk until then"),
+        (false, false) => tracing::warn!("{verdict}"),
+    }
+}
+
+/// The verdicts of the last time.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<(Bucket, Capability), bool>);
+
+impl Known {
+    /// What is otherwise than it was. At first, what is required is taken to be there, and the rest as it is found.
+    fn changed<'a>(&mut self, report: &'a Report) -> Vec<&'a Verdict> {
+        let verdicts = report.verdicts.iter();
+        let changed = verdicts.filter(|verdict| {
+            let before = self.0.insert((verdict.bucket, verdict.capability), verdict.ok);
+            before.unwrap_or(verdict.required || verdict.ok) != verdict.ok
+        });
+        changed.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(capability: Capability, ok: bool, required: bool) -> Verdict {
+        let (name, says, what_to_do) = ("media".into(), "does something".into(), "do something".into());
+        Verdict { bucket: Bucket::Media, name, capability, ok, required, says, what_to_do }
+    }
+
+    #[test]
+    fn a_verdict_is_told_when_it_changes_and_not_again() {
+        let mut known = Known::default();
+        let mut told = |ok, versions| {
+            let verdicts =
+                vec![verdict(Capability::CreateOnce, ok, true), verdict(Capability::Versions, versions, false)];
+            let report = Report { verdicts };
+            known.changed(&report).into_iter().map(|v| (v.capability, v.ok)).collect::<Vec<_>>()
+        };
+        use Capability::{CreateOnce, Versions};
+        // Without versions from the start, which is no news.
+        assert_eq!(told(false, false), [(CreateOnce, false)]);
+        assert_eq!(told(false, false), []);
+        assert_eq!(told(true, true), [(CreateOnce, true), (Versions, true)]);
+        assert_eq!(told(true, false), [(Versions, false)]);
+    }
+
+    #[test]
+    fn what_is_required_alone_makes_a_store_unfit() {
+        let report = |required| Report { verdicts: vec![verdict(Capability::ReplaceOnce, false, required)] };
+        assert!(!report(true).fit() && report(false).fit());
+        assert!(report(false).judge().is_ok());
+        let refused = report(true).judge().unwrap_err().to_string();
+        assert_eq!(refused, "the store of bucket media does something; do something");
     }
 }

@@ -64,6 +64,12 @@ impl Upload {
         Ok(())
     }
 
+    /// Sends what there is as a part, so that even a small object comes in parts.
+    pub(super) async fn send_rest(&mut self) -> Result<(), StoreError> {
+        let rest = self.rest.split().freeze();
+        self.send(rest).await
+    }
+
     /// Completes the object and reads it back.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 pub(crate) mod liar;
 pub(crate) mod proxy;
+pub(crate) mod raw;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
