@@ -12,6 +12,7 @@ use meeting::{JoinSpec, Server};
 use serde::Deserialize;
 use session::Limits;
 use storage::Recipients;
+use storage::spool::Bound;
 
 /// `[recorder]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +22,8 @@ pub(crate) struct Recorder {
     pub(crate) slots: u16,
     /// The spool: sealed segments wait here until the store has them. On a disk that survives a restart.
     pub(crate) work: PathBuf,
+    /// What the spool may hold, beside what its file system has; none: the file system alone is the bound.
+    pub(crate) spool_gib: Option<f64>,
     /// Where webinars are pushed to, such as `http://127.0.0.1:7080`.
     pub(crate) origin: Option<String>,
     /// A file that holds the origin's ingest token.
@@ -36,12 +39,31 @@ impl Default for Recorder {
         Self {
             slots: 1,
             work: "spool".into(),
+            spool_gib: None,
             origin: None,
             ingest_token_file: None,
             media_program: None,
             limits: Bounds::default(),
             pipeline: PipelineSpec::default(),
         }
+    }
+}
+
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// What is kept free in the spool for the end of one recording: two segments of each rendition at several times our
+/// bitrate, and the journal and log of a day.
+const RESERVE: u64 = 8 << 20;
+
+impl Recorder {
+    fn reserve(&self) -> u64 {
+        RESERVE * u64::from(self.slots)
+    }
+
+    /// How far the spool may fill.
+    pub(crate) fn bound(&self) -> Bound {
+        // Checked when it was read; what a float cannot say exactly is no matter here.
+        Bound { own: self.spool_gib.map(|gib| (gib * GIB) as u64), reserve: self.reserve() }
     }
 }
 
@@ -154,6 +176,12 @@ impl Config {
             );
         }
         recorder.work = sections.beside(&recorder.work);
+        let least = recorder.reserve() as f64 * 10.0 / GIB;
+        anyhow::ensure!(
+            recorder.spool_gib.is_none_or(|gib| gib.is_finite() && gib >= least),
+            "[recorder].spool_gib is too small to bridge any outage: an hour of one recording takes about 0.6; give it \
+             {least:.2} or more, or leave it out to use what the disk has"
+        );
         let seal: storage::seal::Config = sections.section("seal")?;
         Ok(Self {
             tenant: tenant.id,

@@ -5,24 +5,26 @@
 //! Plaintext lives in memory from its part to its seal, a segment's length. From then on there is ciphertext alone: on
 //! disk, durable before anything is uploaded, or in memory should the disk refuse. What the disk then spoils is a gap that
 //! the journal names, and holds up nothing else.
+//!
+//! As the spool fills, what it takes grows less ([`storage::spool::Level`]): pictures go first, each a gap unless the
+//! store takes it at once; sound is kept to the last; and the session is told to end while there is room for the end.
+
+mod way;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use media::{Init, MediaTime, Part, PipelineSpec, Rendition, SegmentClosed, WallTime};
-use session::Object;
+use session::{Object, Storage};
 use storage::clock;
 use storage::journal::{Entry, Gap, RenditionInfo};
-use storage::{Bucket, Journal, Receipt, RecordingPath, SealKey, Sealed, Spool, Spooled, Store, StoreError};
-use tokio::sync::Semaphore;
+use storage::{Journal, Receipt, RecordingPath, SealKey, Spool, Store, StoreError};
 use tokio::task::{Id, JoinSet};
 use tracing::{Instrument, error, warn};
 
+use self::way::{CUT, Failed, Kind, Lot, SPOILT, Way};
 use crate::faults;
-
-/// Uploads at once: enough to catch up after an outage, few enough to leave the line to the room.
-const AT_ONCE: usize = 4;
 
 /// A segment of 3.2 s at a hundred times our bitrate. Beyond it the media process is not sane.
 const LONGEST: usize = 64 << 20;
@@ -62,7 +64,7 @@ impl Place {
 
 /// One epoch's memory of what was made, tried and stored.
 pub(crate) struct Keeper {
-    place: Arc<Place>,
+    way: Arc<Way>,
     open: BTreeMap<Rendition, Open>,
     facts: BTreeMap<Object, Fact>,
     /// Whole, and not yet asked to be stored.
@@ -72,10 +74,11 @@ pub(crate) struct Keeper {
     tries: JoinSet<Result<Receipt, Failed>>,
     /// What each try is of.
     tried: HashMap<Id, Object>,
-    at_once: Arc<Semaphore>,
     journal: Journal,
     captured: bool,
     whole: bool,
+    /// The session was told that the spool is full.
+    full: bool,
 }
 
 /// A segment whose parts still come.
@@ -92,19 +95,6 @@ enum Fact {
     Segment(SegmentClosed),
 }
 
-/// One sealed object on its way.
-#[derive(Clone)]
-enum Lot {
-    Disk(Spooled),
-    Memory(String, Sealed<Vec<u8>>),
-}
-
-/// A try that failed, and what is left to try.
-struct Failed {
-    why: StoreError,
-    left: VecDeque<Lot>,
-}
-
 impl Keeper {
     pub(crate) fn new(place: Place, spec: PipelineSpec, now: WallTime) -> Self {
         let journal = Journal {
@@ -119,17 +109,17 @@ impl Keeper {
             renditions: Vec::new(),
         };
         Self {
-            place: Arc::new(place),
+            way: Arc::new(Way::new(place)),
             open: BTreeMap::new(),
             facts: BTreeMap::new(),
             fresh: BTreeMap::new(),
             held: BTreeMap::new(),
             tries: JoinSet::new(),
             tried: HashMap::new(),
-            at_once: Arc::new(Semaphore::new(AT_ONCE)),
             journal,
             captured: false,
             whole: false,
+            full: false,
         }
     }
 
@@ -204,12 +194,17 @@ impl Keeper {
 
     /// Begins a try. What was sealed before is not sealed again.
     pub(crate) fn store(&mut self, object: Object) {
-        let (place, at_once) = (self.place.clone(), self.at_once.clone());
+        let way = self.way.clone();
         if let Some(lots) = self.held.remove(&object) {
-            self.try_to(object, async move { upload(&place, &at_once, lots).await });
+            self.try_to(object, async move { way.upload(lots).await });
         } else if let Some(parts) = self.fresh.remove(&object) {
-            let plain = vec![(place.key(&object), parts.concat())];
-            self.try_to(object, keep(place, at_once, plain));
+            let kind = match &object {
+                Object::Segment(rendition, _) if *rendition == Rendition::audio() => Kind::Sound,
+                Object::Segment(..) => Kind::Picture,
+                Object::Init(_) | Object::Journal => Kind::Small,
+            };
+            let plain = vec![(way.place.key(&object), parts.concat())];
+            self.try_to(object, way.keep(kind, plain));
         } else {
             // The session only asks for what it was told of.
             error!(?object, "asked to store what was never made");
@@ -227,47 +222,66 @@ impl Keeper {
             return self.store(Object::Journal);
         }
         self.journal.ended = now;
+        // Once, though this is said again when what it wrote is spoilt.
+        if self.full && !self.journal.gaps.iter().any(|gap| gap.why == CUT) {
+            let ends = self.journal.entries.iter().map(|entry| entry.begins.plus(entry.lasts));
+            let end = ends.max().unwrap_or_default();
+            self.journal.gaps.push(Gap { from: end, to: end, why: CUT.into() });
+        }
         self.journal.entries.sort_by(|a, b| (&a.rendition, a.number).cmp(&(&b.rendition, b.number)));
-        let (place, at_once) = (self.place.clone(), self.at_once.clone());
+        let (way, place) = (self.way.clone(), &self.way.place);
         let plain = vec![
             (place.path.description(place.epoch), description),
             (place.log_key(), log),
             (place.key(&Object::Journal), self.journal.to_bytes()),
         ];
-        self.try_to(Object::Journal, keep(place, at_once, plain));
+        self.try_to(Object::Journal, way.keep(Kind::Small, plain));
     }
 
-    /// The next try that ended: what was tried, and whether there is a receipt. None while none is under way.
-    /// Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<(Object, bool)> {
+    /// What the session is to hear next: of a try that ended, or once that the spool is full. None while no try is under
+    /// way. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Storage> {
         loop {
-            let (id, tried) = match self.tries.join_next_with_id().await? {
+            let joined = tokio::select! {
+                biased;
+                () = self.way.full(), if !self.full => {
+                    self.full = true;
+                    return Some(Storage::SpoolFull);
+                }
+                joined = self.tries.join_next_with_id() => joined?,
+            };
+            let (id, tried) = match joined {
                 Ok(tried) => tried,
                 Err(panicked) => {
                     error!(error = %panicked, "a try to store ended oddly");
                     let source = std::io::Error::other("it ended oddly");
-                    let why = StoreError::Spool { key: self.place.path.prefix(), source };
-                    (panicked.id(), Err(Failed { why, left: VecDeque::new() }))
+                    let why = StoreError::Spool { key: self.way.place.path.prefix(), source };
+                    (panicked.id(), Err(Failed { why, left: VecDeque::new(), lost: SPOILT }))
                 }
             };
             let Some(object) = self.tried.remove(&id) else { continue };
             match tried {
                 Ok(receipt) => {
                     self.note(&object, &receipt);
-                    return Some((object, true));
+                    return Some(Storage::Stored(object));
                 }
-                Err(Failed { why, left }) if left.is_empty() || matches!(why, StoreError::Spoilt { .. }) => {
-                    error!(error = &why as &dyn std::error::Error, ?object, "lost on its way to the store");
+                Err(Failed { why, left, lost }) if left.is_empty() || matches!(why, StoreError::Spoilt { .. }) => {
+                    let error = &why as &dyn std::error::Error;
+                    if lost == SPOILT {
+                        error!(error, ?object, "lost on its way to the store");
+                    } else {
+                        warn!(error, ?object, "not kept: {lost}");
+                    }
                     // What was sealed together with it is sealed anew, and must not be stored over that one day.
                     for lot in left {
                         if let Lot::Disk(spooled) = lot {
-                            self.place.spool.discard(&spooled);
+                            self.way.place.spool.discard(&spooled);
                         }
                     }
-                    let settled = self.lost(&object);
-                    return Some((object, settled));
+                    let settled = self.lost(&object, lost);
+                    return Some(if settled { Storage::Stored(object) } else { Storage::Failed(object) });
                 }
-                Err(Failed { why, left }) => {
+                Err(Failed { why, left, .. }) => {
                     let error = &why as &dyn std::error::Error;
                     if faults::needs_a_person(&why) {
                         error!(error, "could not store; it is kept and tried again, but somebody must look");
@@ -275,7 +289,7 @@ impl Keeper {
                         warn!(error, "could not store; it is kept and tried again");
                     }
                     self.held.insert(object.clone(), left);
-                    return Some((object, false));
+                    return Some(Storage::Failed(object));
                 }
             }
         }
@@ -283,11 +297,11 @@ impl Keeper {
 
     /// What was sealed is gone. True when there is nothing more to try: a segment's plaintext is long forgotten, so it
     /// becomes a gap. The small things are made anew.
-    fn lost(&mut self, object: &Object) -> bool {
+    fn lost(&mut self, object: &Object, why: &str) -> bool {
         match self.facts.remove(object) {
             Some(Fact::Segment(closed)) => {
                 let to = closed.begins.plus(closed.lasts);
-                self.journal.gaps.push(Gap { from: closed.begins, to, why: "lost in the spool".into() });
+                self.journal.gaps.push(Gap { from: closed.begins, to, why: why.into() });
                 true
             }
             Some(Fact::Init(init)) => {
@@ -300,7 +314,7 @@ impl Keeper {
     }
 
     fn note(&mut self, object: &Object, receipt: &Receipt) {
-        let key = self.place.key(object);
+        let key = self.way.place.key(object);
         match self.facts.remove(object) {
             Some(Fact::Init(init)) => self.journal.renditions.push(RenditionInfo {
                 rendition: init.rendition,
@@ -321,50 +335,4 @@ impl Keeper {
             None => self.whole |= *object == Object::Journal,
         }
     }
-}
-
-/// Seals and spools at once, so that a crash loses nothing that was closed; then uploads in its turn.
-async fn keep(place: Arc<Place>, at_once: Arc<Semaphore>, plain: Vec<(String, Vec<u8>)>) -> Result<Receipt, Failed> {
-    let sealing = tokio::task::spawn_blocking({
-        let place = place.clone();
-        move || plain.into_iter().map(|(key, plain)| sealed(&place, key, plain)).collect::<VecDeque<_>>()
-    });
-    // The blocking closure does not panic, and this runtime outlives it; an empty queue says otherwise below.
-    upload(&place, &at_once, sealing.await.unwrap_or_default()).await
-}
-
-fn sealed(place: &Place, key: String, plain: Vec<u8>) -> Lot {
-    let sealed = place.key.seal(plain);
-    match place.spool.add(&key, &sealed) {
-        Ok(spooled) => Lot::Disk(spooled),
-        Err(why) => {
-            error!(
-                error = &why as &dyn std::error::Error,
-                "the spool takes nothing; kept in memory until it is stored"
-            );
-            Lot::Memory(key, sealed)
-        }
-    }
-}
-
-/// One try for each lot in turn, up to the first that fails. The receipt of the last.
-async fn upload(place: &Place, at_once: &Semaphore, mut lots: VecDeque<Lot>) -> Result<Receipt, Failed> {
-    // Never closed, so this waits and succeeds.
-    let _turn = at_once.acquire().await;
-    let mut receipt = None;
-    while let Some(lot) = lots.front().cloned() {
-        let tried = match lot {
-            Lot::Disk(spooled) => place.spool.upload(&place.store, spooled).await,
-            Lot::Memory(key, sealed) => place.store.put_verified(Bucket::Media, &key, sealed.bytes().clone()).await,
-        };
-        match tried {
-            Ok(done) => receipt = Some(done),
-            Err(why) => return Err(Failed { why, left: lots }),
-        }
-        lots.pop_front();
-    }
-    receipt.ok_or_else(|| {
-        let source = std::io::Error::other("sealing ended oddly");
-        Failed { why: StoreError::Spool { key: place.path.prefix(), source }, left: lots }
-    })
 }

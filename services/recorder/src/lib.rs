@@ -27,6 +27,10 @@
 //!   the holder announces; who was superseded stores what it has, and says no more than that.
 //! - **What every worker fails at** ends: [`claim::TRIES`] epochs in a row that store nothing are all there are.
 //! - **Without a broker** recordings go on, and are taken over; only new requests wait for it.
+//! - **A full disk** costs pictures first, then the end of recordings, and nothing that was said before: `keep` asks the
+//!   spool how full it is for each segment, and [`storage::spool::Level`] is the ladder. There are no tracks of single
+//!   participants yet, which would go before pictures.
+//! - **A store that is away** is asked now and then, by a few of all that waits, with pauses that grow to 15 s.
 //! - **Webinars** are pushed to the origin beside the recording and never before it: what the origin does not take in time
 //!   is dropped and counted.
 

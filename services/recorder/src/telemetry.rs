@@ -44,6 +44,7 @@ fn heard(input: &Input) -> &'static str {
         },
         Input::Storage(Storage::Stored(_)) => "stored",
         Input::Storage(Storage::Failed(_)) => "store-failed",
+        Input::Storage(Storage::SpoolFull) => "spool-full",
         Input::Shutdown => "shutdown",
         Input::Timeout => "timeout",
     }

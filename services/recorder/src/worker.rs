@@ -81,7 +81,7 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     // Its media processes could not compose anything; better said now than in the middle of a lecture.
     compositor::check()?;
     let Some(store) = reach(&config.store, &stop).await? else { return Ok(()) };
-    let spool = Spool::open(&config.recorder.work)?;
+    let spool = Spool::open(&config.recorder.work)?.bounded(config.recorder.bound());
     let _alone = spool.lock()?;
     let notes = Notes::open(&config.recorder.work)?;
     let desk = Desk {

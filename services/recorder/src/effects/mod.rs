@@ -129,9 +129,7 @@ impl Effects {
                         return input;
                     }
                 }
-                Some((object, stored)) = self.keeper.next() => {
-                    return Input::Storage(if stored { Storage::Stored(object) } else { Storage::Failed(object) });
-                }
+                Some(news) = self.keeper.next() => return Input::Storage(news),
                 claim = self.clerk.told() => return Input::Claim(claim),
                 Some(_) = self.ending.join_next() => {}
             }

@@ -18,6 +18,7 @@ use media::{
 use session::Room;
 use storage::embedded::Embedded;
 use storage::keys::Institution;
+use storage::spool::Bound;
 use storage::{Bucket, Identity, Journal, OpenKey, RecordingPath, Spool, Store, Writer, recordings};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
@@ -178,7 +179,7 @@ pub(crate) struct House {
     pub(crate) herd: Arc<Herd>,
     pub(crate) players: mpsc::UnboundedReceiver<Player>,
     pub(crate) stop: CancellationToken,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     s3: JoinSet<()>,
 }
 
@@ -191,6 +192,11 @@ impl House {
 
     /// `more` is added to the configuration's `[recorder]`; in a `broken` house no media process can be started.
     pub(crate) async fn with(more: &str, broken: bool) -> Self {
+        Self::within(more, broken, Bound::default()).await
+    }
+
+    /// With a spool that has a `bound`.
+    pub(crate) async fn within(more: &str, broken: bool, bound: Bound) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys");
         std::fs::create_dir(&keys).unwrap();
@@ -220,7 +226,7 @@ impl House {
         let config = Config::read(&sections).unwrap();
         let store = Store::connect(&config.store).await.unwrap();
         let herd = Arc::new(Herd::default());
-        let (shop, players, stop) = shop(config, store, &herd, broken);
+        let (shop, players, stop) = shop(config, store, &herd, broken, bound);
         Self { folder, shop, herd, players, stop, address, s3 }
     }
 
@@ -229,7 +235,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let mut config = self.shop.config.clone();
         config.recorder.work = folder.path().join("spool");
-        let (shop, players, stop) = shop(config, self.shop.desk.store.clone(), &self.herd, false);
+        let (shop, players, stop) = shop(config, self.shop.desk.store.clone(), &self.herd, false, Bound::default());
         Self { folder, shop, herd: self.herd.clone(), players, stop, address: self.address, s3: JoinSet::new() }
     }
 
@@ -336,6 +342,7 @@ fn shop(
     store: Store,
     herd: &Arc<Herd>,
     broken: bool,
+    bound: Bound,
 ) -> (Arc<Shop>, mpsc::UnboundedReceiver<Player>, CancellationToken) {
     let (tell, players) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
@@ -349,7 +356,7 @@ fn shop(
             shy: Arc::default(),
             stop: stop.clone(),
         },
-        spool: Spool::open(&config.recorder.work).unwrap(),
+        spool: Spool::open(&config.recorder.work).unwrap().bounded(bound),
         herald: herd.clone(),
         launch: Arc::new(Players { tell, broken }),
         config,

@@ -3,6 +3,7 @@
 
 mod claims;
 pub(crate) mod house;
+mod ladder;
 mod recordings;
 mod takeovers;
 mod webinars;
