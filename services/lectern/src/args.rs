@@ -57,6 +57,11 @@ pub(crate) enum Command {
     },
     /// Find out what is missing or out of reach, and what to do about it.
     CheckConfig,
+    /// Find out whether a store can be entrusted with recordings.
+    Store {
+        #[command(subcommand)]
+        command: Store,
+    },
     /// Run every service on this machine until Ctrl-C.
     Up,
     /// List, show, open and verify recordings.
@@ -87,6 +92,15 @@ pub(crate) enum Command {
 pub(crate) enum Keys {
     /// Write new keys into FOLDER, which must not hold any yet.
     New { folder: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Try what recordings need of the store, each with a verdict and what to do; fails when something is lacking.
+    ///
+    /// Puts small objects below probe/ in both buckets and removes them; takes some seconds. Recorders try the same
+    /// when they start.
+    Probe,
 }
 
 #[derive(Debug, Subcommand)]

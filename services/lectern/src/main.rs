@@ -9,6 +9,7 @@ mod open;
 mod record;
 mod recordings;
 mod service;
+mod store;
 mod up;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ async fn with_runtime(command: Command, config: &std::path::Path, json: bool, lo
             Ok(ExitCode::SUCCESS)
         }
         Command::CheckConfig => check::check(&sections()?, json).await,
+        Command::Store { command } => store::run(command, &sections()?, json).await,
         Command::Recordings { command } => recordings::run(command, &sections()?, json).await,
         Command::Record { command } => record::run(command, &sections()?, json).await,
         Command::Completions { .. } | Command::Init { .. } | Command::Keys { .. } | Command::Media => {

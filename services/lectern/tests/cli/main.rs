@@ -8,6 +8,7 @@ mod machine;
 mod open;
 mod record;
 mod recordings;
+mod store;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -53,7 +54,7 @@ fn every_command_has_help_and_no_help_is_empty() {
     let commands: &[&[&str]] = &[
         &[], &["init"], &["keys"], &["keys", "new"], &["check-config"], &["up"], &["recordings"], &["recordings", "list"],
         &["recordings", "show"], &["recordings", "verify"], &["recordings", "open"], &["record"], &["record", "stop"],
-        &["service"], &["completions"],
+        &["service"], &["completions"], &["store"], &["store", "probe"],
     ];
     for command in commands {
         let help = lectern(Path::new("."), &[command, &["--help"][..]].concat());
@@ -67,7 +68,7 @@ fn every_command_has_help_and_no_help_is_empty() {
 fn completions_know_the_commands_and_bash_can_read_its_own() {
     for shell in ["bash", "zsh", "fish"] {
         let script = text(&lectern(Path::new("."), &["completions", shell]).stdout);
-        for word in ["check-config", "recordings", "verify", "--identity", "--log-json"] {
+        for word in ["check-config", "recordings", "verify", "probe", "--identity", "--log-json"] {
             let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
             assert!(script.contains(word), "{shell} does not know {word}");
         }
