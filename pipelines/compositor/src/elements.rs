@@ -1,49 +1,31 @@
-//! Which GStreamer elements are needed, and the packages that have them.
+//! Whether the GStreamer elements that are needed are there, and that no others are.
 
 use std::sync::OnceLock;
 
 use crate::Error;
 
-/// Element and Debian package (12 and 13). `cmafmux` is not here: it is linked into this program.
-const NEEDED: &[(&str, &str)] = &[
-    // this crate
-    ("appsrc", "gstreamer1.0-plugins-base"),
-    ("appsink", "gstreamer1.0-plugins-base"),
-    ("audioconvert", "gstreamer1.0-plugins-base"),
-    ("audiomixer", "gstreamer1.0-plugins-base"),
-    ("audiotestsrc", "gstreamer1.0-plugins-base"),
-    ("avdec_h264", "gstreamer1.0-libav"),
-    ("avenc_aac", "gstreamer1.0-libav"),
-    ("compositor", "gstreamer1.0-plugins-base"),
-    ("h264parse", "gstreamer1.0-plugins-bad"),
-    ("opusdec", "gstreamer1.0-plugins-base"),
-    ("textoverlay", "gstreamer1.0-x"),
-    ("videoconvertscale", "gstreamer1.0-plugins-base"),
-    ("videotestsrc", "gstreamer1.0-plugins-base"),
-    ("vp8dec", "gstreamer1.0-plugins-good"),
-    ("x264enc", "gstreamer1.0-plugins-ugly"),
-    // `meeting`
-    ("dtlssrtpdec", "gstreamer1.0-plugins-bad"),
-    ("dtlssrtpenc", "gstreamer1.0-plugins-bad"),
-    ("nicesink", "gstreamer1.0-nice"),
-    ("nicesrc", "gstreamer1.0-nice"),
-    ("rtpbin", "gstreamer1.0-plugins-good"),
-    ("rtph264depay", "gstreamer1.0-plugins-good"),
-    ("rtpopusdepay", "gstreamer1.0-plugins-good"),
-    ("rtprtxreceive", "gstreamer1.0-plugins-good"),
-    ("rtpvp8depay", "gstreamer1.0-plugins-good"),
-    ("sctpdec", "gstreamer1.0-plugins-bad"),
-    ("srtpdec", "gstreamer1.0-plugins-bad"),
-    ("webrtcbin", "gstreamer1.0-plugins-bad"),
-];
+/// Linked into this program; everything else stands in [`graph::ALLOWED`].
+const LINKED_IN: &str = "cmafmux";
 
 /// Looks whether every GStreamer element that this crate and `meeting` need is installed.
 ///
 /// # Errors
 /// [`Error::Missing`] names those that are not, and their Debian packages.
 pub fn check() -> Result<(), Error> {
-    let missing = graph::missing(NEEDED);
+    let allowed: Vec<_> = graph::allowed().collect();
+    let missing = graph::missing(&allowed);
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing(missing)) }
+}
+
+/// Leaves this process no GStreamer element but those that a recording is made of. For the process that decodes what
+/// strangers send; for good. Returns how many are left.
+///
+/// # Errors
+/// When GStreamer does not start, or does not take the muxer.
+pub fn keep_only_needed() -> Result<usize, Error> {
+    graph::init()?;
+    register()?;
+    Ok(graph::keep_only(&[LINKED_IN])?)
 }
 
 /// Makes `cmafmux` known to GStreamer, once in a process.
@@ -66,6 +48,6 @@ mod tests {
         graph::init().unwrap();
         register().unwrap();
         register().unwrap();
-        assert!(gstreamer::ElementFactory::find("cmafmux").is_some());
+        assert!(gstreamer::ElementFactory::find(LINKED_IN).is_some());
     }
 }

@@ -50,7 +50,7 @@ use crate::pace::Pace;
 use crate::package::Packager;
 use crate::stage::Stage;
 
-pub use elements::check;
+pub use elements::{check, keep_only_needed};
 
 /// About what a pipeline without tracks takes to start. A start that takes longer makes the first frames late, no more.
 const START_NS: u64 = 50_000_000;
@@ -73,6 +73,8 @@ pub enum Error {
     Pad,
     #[error("a branch does not stop")]
     State(#[from] graph::StateError),
+    #[error("GStreamer does not start")]
+    Init(#[from] graph::InitError),
     #[error("no thread for the compositor")]
     Thread(#[from] std::io::Error),
 }

@@ -1,5 +1,5 @@
 //! GStreamer mechanism without policy: typed bus events, state changes with a deadline, EOS, dot dumps, the one time
-//! base of a process, and which elements are not installed. Knows nothing of meetings or layouts.
+//! base of a process, and which elements may be made in it. Knows nothing of meetings or layouts.
 //!
 //! # Design
 //! The bus has no thread and no main loop of its own: a sync handler turns each message into an [`Event`] on the
@@ -9,12 +9,14 @@
 //! A state change can hang for ever in a broken element. [`reach`] therefore runs it on a thread of its own and gives
 //! that thread up after a deadline: what hangs is leaked and reported, and the process goes on or ends.
 
+mod allowed;
 mod bus;
 mod missing;
 mod pipeline;
 mod state;
 mod time;
 
+pub use allowed::{ALLOWED, Group, allowed, keep_only};
 pub use bus::{Event, Events, translate};
 pub use missing::missing;
 pub use pipeline::Pipeline;
