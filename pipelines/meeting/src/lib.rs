@@ -21,6 +21,7 @@ pub mod peer;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use media::{FrameSink, Participant, ParticipantId, Track, TrackId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -39,6 +41,21 @@ pub use outlet::Outlet;
 #[serde(deny_unknown_fields, tag = "platform", rename_all = "kebab-case")]
 pub enum Server {
     Janus(JanusServer),
+}
+
+/// Names are asked for over TCP when an answer is too long for UDP (RFC 7766).
+const NAMES: u16 = 53;
+
+impl Server {
+    /// The TCP ports that joining connects to. Media comes by UDP.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        let Self::Janus(server) = self;
+        let Ok(url) = server.url.parse::<Uri>() else { return Vec::new() };
+        let usual = if url.scheme_str() == Some("wss") { 443 } else { 80 };
+        let named = url.host().is_some_and(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err());
+        std::iter::once(url.port_u16().unwrap_or(usual)).chain(named.then_some(NAMES)).collect()
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -224,6 +241,25 @@ impl Routes {
         let outlet = self.lock().remove(track);
         if let Some(outlet) = outlet {
             outlet.unroute();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_reached_by_its_own_port_and_a_named_one_by_that_of_names_too() {
+        for (url, ports) in [
+            ("ws://127.0.0.1:8188", vec![8188]),
+            ("wss://[2001:db8::1]/janus", vec![443]),
+            ("ws://janus.example.org/ws", vec![80, 53]),
+            ("wss://janus.example.org:8989/", vec![8989, 53]),
+            ("not a url", vec![]),
+        ] {
+            let server: JanusServer = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+            assert_eq!(Server::Janus(server).ports(), ports, "{url}");
         }
     }
 }

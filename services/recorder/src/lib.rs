@@ -57,7 +57,7 @@ mod worker;
 #[cfg(test)]
 mod rehearsal;
 
-pub use child::media_child;
+pub use child::{cage, media_child};
 pub use log::{ReplayError, replay};
 pub use worker::run;
 

@@ -10,7 +10,8 @@
 //! * Its answer to an ICE restart keeps old credentials: a broken peer is replaced, never repaired.
 //!
 //! No STUN or TURN server is ever asked: an SFU has addresses of its own, and a recorder that asks strangers for its
-//! own tells them about the meeting. No router is asked by UPnP either.
+//! own tells them about the meeting. No router is asked by UPnP either. Media comes by UDP alone: the process that decodes
+//! it may neither listen for TCP nor connect to more than the meeting's server.
 
 mod branch;
 pub mod fingerprint;
@@ -258,14 +259,17 @@ impl RecvPeer {
     }
 }
 
-/// libnice asks the network for UPnP routers unless told not to.
+/// libnice asks the network for UPnP routers, and waits for media by TCP, unless told not to.
 fn keep_quiet(webrtc: &gstreamer::Element) {
     let ice = webrtc.property::<Option<glib::Object>>("ice-agent");
     // A later webrtcbin may bring an agent of its own kind.
     let agent =
         ice.filter(|ice| ice.has_property("agent")).and_then(|ice| ice.property::<Option<glib::Object>>("agent"));
-    if let Some(agent) = agent.filter(|agent| agent.has_property("upnp")) {
-        agent.set_property("upnp", false);
+    let Some(agent) = agent else { return };
+    for unwanted in ["upnp", "ice-tcp"] {
+        if agent.has_property(unwanted) {
+            agent.set_property(unwanted, false);
+        }
     }
 }
 
