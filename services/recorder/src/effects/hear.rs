@@ -8,14 +8,14 @@ use super::Effects;
 use crate::clerk::now;
 use crate::faults;
 use crate::keep::Odd;
-use crate::process::Heard;
+use crate::process::{End, Heard};
 use crate::wire::Report;
 
 impl Effects {
     pub(super) fn hear(&mut self, heard: Heard) -> Option<Input> {
         let report = match heard {
             Heard::Report(report) => report,
-            Heard::Gone => return self.died(),
+            Heard::Gone(how) => return self.died(how),
         };
         let kept = match report {
             Report::Meeting { number, .. } if number != self.joins => return None,
@@ -60,8 +60,8 @@ impl Effects {
         said.map(Input::Pipeline)
     }
 
-    fn died(&mut self) -> Option<Input> {
-        warn!("the media process is gone");
+    fn died(&mut self, how: End) -> Option<Input> {
+        warn!(%how, medias = how.is_medias(), "the media process is gone");
         let had_pipeline = self.pipeline;
         self.end_media();
         let (fault, why) = faults::DIED;
