@@ -22,6 +22,9 @@
 //! Nobody is shown or heard before the platform's recording sign is set (DESIGN D16): [`Meeting::Joined`] says that the
 //! sign is set, and [`Action::Start`] comes after it alone.
 //!
+//! A track that is on trial ([`Caution`]) is known at once but added late, so that what dies then says of what: nobody
+//! loses their place by it, and a room in which only such tracks are sent is not a silent one.
+//!
 //! There is no state for being in a waiting room: no connector tells one apart from joining. A drained pipeline that
 //! closed no segment ends as [`Outcome::Empty`], since a complete recording of nothing helps nobody.
 
@@ -37,5 +40,5 @@ mod state;
 pub use action::{Action, News, Release};
 pub use input::{Claim, Input, Meeting, Object, Pipeline, Room, Storage};
 pub use machine::Session;
-pub use spec::{Limits, Spec};
+pub use spec::{Caution, Limits, Spec, Suspect};
 pub use state::{Ending, Fault, Outcome, Reason, State};

@@ -34,6 +34,8 @@ pub struct Session {
     pub(crate) shown: Option<Scene>,
     pub(crate) arranged: Option<Instant>,
     pub(crate) arrange_at: Option<Instant>,
+    /// When the next track on trial is to be added.
+    pub(crate) admit_at: Option<Instant>,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -43,8 +45,8 @@ impl Session {
     pub fn new(spec: Spec, now: Instant) -> (Self, Vec<Action>) {
         let mut session = Self {
             state: State::Joining { attempt: 1, until: now + spec.limits.join },
+            people: People::wary(&spec.caution),
             spec,
-            people: People::default(),
             shelf: Shelf::default(),
             bot: true,
             inside: false,
@@ -56,6 +58,7 @@ impl Session {
             shown: None,
             arranged: None,
             arrange_at: None,
+            admit_at: None,
             actions: vec![Action::Join { attempt: 1 }],
         };
         let actions = std::mem::take(&mut session.actions);
@@ -95,7 +98,10 @@ impl Session {
             State::Ended(_) => return None,
         };
         let silent = self.silent_since.map(|since| since + limits.empty);
-        [Some(own), silent, self.join_at, self.arrange_at, self.shelf.next_try()].into_iter().flatten().min()
+        [Some(own), silent, self.join_at, self.admit_at, self.arrange_at, self.shelf.next_try()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Joining, Lobby, Starting: nothing is captured yet.
@@ -159,6 +165,7 @@ impl Session {
             Input::Meeting(Meeting::Lost(fault, why)) => self.lost(fault, why, now),
             Input::Meeting(news) => {
                 self.hear(news);
+                self.admit_later(now);
                 self.count_the_silent(now);
                 self.arrange_soon(now);
             }
@@ -193,6 +200,9 @@ impl Session {
             State::Rejoining { attempt, .. } => self.join_if_due(attempt, now),
             State::HandingOver { until } if until <= now => self.drain(Ending::HandedOver, now),
             _ => {} // Too early.
+        }
+        if self.admit_at.is_some_and(|at| at <= now) {
+            self.admit(now);
         }
         if self.arrange_at.is_some_and(|at| at <= now) {
             self.arrange(now);

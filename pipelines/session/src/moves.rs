@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use layout::arrange;
 use media::TrackId;
 
+use crate::people::Welcome;
 use crate::shelf::pause;
 use crate::{Action, Ending, Fault, Meeting, News, Object, Outcome, Reason, Release, Session, State, Storage};
 
@@ -28,14 +29,13 @@ impl Session {
                 self.drop_tracks(gone);
             }
             Meeting::Track(track) => {
-                if self.people.track(track.clone()) && self.plays() {
+                if self.people.track(track.clone()) == Welcome::Add && self.plays() {
                     self.actions.push(Action::AddTrack(track));
                 }
             }
             Meeting::Untrack(id) => {
-                if self.people.untrack(&id) {
-                    self.drop_tracks(vec![id]);
-                }
+                let gone = self.people.untrack(&id);
+                self.drop_tracks(gone);
             }
             Meeting::Muted(id) => self.people.mute(&id, true),
             Meeting::Unmuted(id) => self.people.mute(&id, false),
@@ -59,6 +59,7 @@ impl Session {
         self.state = State::Live { since: now };
         self.actions.push(Action::Announce(News::Started));
         self.actions.extend(self.people.tracks().cloned().map(Action::AddTrack));
+        self.admit_later(now);
         self.count_the_silent(now);
         self.arrange(now);
     }
@@ -115,6 +116,7 @@ impl Session {
             self.arrange(now);
         }
         self.silent_since = None;
+        self.admit_at = None;
         self.join_at = Some(now + pause);
         self.join_if_due(attempt, now);
     }
@@ -194,6 +196,7 @@ impl Session {
     pub(crate) fn quieten(&mut self) {
         self.join_at = None;
         self.arrange_at = None;
+        self.admit_at = None;
         self.silent_since = None;
     }
 
@@ -214,6 +217,24 @@ impl Session {
             // It ends already, or has made nothing that would need room.
             Storage::SpoolFull => {}
         }
+    }
+
+    /// Adds the next track on trial. The one after it has to wait for its own pause, in which this one is to be seen to
+    /// do no harm.
+    pub(crate) fn admit(&mut self, now: Instant) {
+        self.admit_at = None;
+        if let Some(track) = self.people.admit() {
+            self.actions.push(Action::AddTrack(track));
+            self.arrange_soon(now);
+        }
+        self.admit_later(now);
+    }
+
+    /// Whoever is on trial is added later: with nobody else there, at once.
+    pub(crate) fn admit_later(&mut self, now: Instant) {
+        let alone = self.people.tracks().next().is_none();
+        let pause = if alone { Duration::ZERO } else { self.spec.caution.pause };
+        self.admit_at = self.people.waiting().then(|| self.admit_at.unwrap_or(now + pause));
     }
 
     pub(crate) fn count_the_silent(&mut self, now: Instant) {

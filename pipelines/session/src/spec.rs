@@ -1,9 +1,10 @@
 //! What a session must know before it begins.
 
+use std::fmt;
 use std::time::Duration;
 
 use layout::LayoutName;
-use media::PipelineSpec;
+use media::{Codec, ParticipantId, PipelineSpec, Source, Track};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,42 @@ pub struct Spec {
     pub limits: Limits,
     /// Spreads retries of different recordings. Any number; the same for a replay.
     pub seed: u64,
+    /// What earlier epochs learned about tracks.
+    #[serde(default)]
+    pub caution: Caution,
+}
+
+/// What a track is known by from one epoch to the next: its id is new each time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspect {
+    pub participant: ParticipantId,
+    pub source: Source,
+    pub codec: Codec,
+}
+
+impl From<&Track> for Suspect {
+    fn from(track: &Track) -> Self {
+        Self { participant: track.participant.clone(), source: track.source, codec: track.codec }
+    }
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?} of participant {}", self.codec, self.source, self.participant)
+    }
+}
+
+/// Tracks that may kill whatever decodes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caution {
+    /// Never recorded: to this session, nobody sends them.
+    pub shunned: Vec<Suspect>,
+    /// Added later than all others and one by one, in this order, so that a death points at one of them.
+    pub on_trial: Vec<Suspect>,
+    /// Before each of those.
+    pub pause: Duration,
 }
 
 /// How long and how often. Each says what happens when it is reached.

@@ -6,11 +6,11 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use media::{PipelineSpec, Rendition};
+use media::{PipelineSpec, Rendition, TrackId};
 use proptest::prelude::*;
 use session::{
-    Action, Claim, Fault, Input, Limits, Meeting, News, Object, Outcome, Pipeline, Reason, Release, Room, Session,
-    Spec, State, Storage,
+    Action, Caution, Claim, Fault, Input, Limits, Meeting, News, Object, Outcome, Pipeline, Reason, Release, Room,
+    Session, Spec, State, Storage, Suspect,
 };
 use words::{arrived, joined, track, untrack};
 
@@ -82,10 +82,21 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    (any::<bool>(), 1..4_u32, 0..3_u32, any::<u64>()).prop_map(|(earlier, joins, rejoins, seed)| {
+    let suspects = |from: [&'static str; 3]| prop::sample::subsequence(from.map(suspect).to_vec(), 0..=2);
+    let caution =
+        (suspects(["a", "b", "c"]), suspects(["c", "b", "x"]), 1..9_000_u64).prop_map(|(trial, shunned, ms)| {
+            // Never the one that everything begins with.
+            Caution { on_trial: trial, shunned, pause: Duration::from_millis(ms) }
+        });
+    (any::<bool>(), 1..4_u32, 0..3_u32, any::<u64>(), caution).prop_map(|(earlier, joins, rejoins, seed, caution)| {
         let limits = Limits { joins, rejoins, ..Limits::default() };
-        Spec { earlier, layout: layout::LayoutName::Speaker, pipeline: PipelineSpec::default(), limits, seed }
+        let pipeline = PipelineSpec::default();
+        Spec { earlier, layout: layout::LayoutName::Speaker, pipeline, limits, seed, caution }
     })
+}
+
+fn suspect(name: &str) -> Suspect {
+    Suspect::from(&words::a_track(name))
 }
 
 /// The watcher's books, kept from inputs and actions alone.
@@ -103,6 +114,10 @@ struct Books {
     pipeline: bool,
     /// The sign is set: joined, and neither lost nor removed since.
     sign: bool,
+    caution: Caution,
+    added: BTreeSet<TrackId>,
+    /// The one on trial that was added last, and when.
+    tried: Option<Instant>,
 }
 
 struct World {
@@ -114,8 +129,9 @@ struct World {
 impl World {
     fn new(spec: Spec) -> Self {
         let now = Instant::now();
+        let books = Books { caution: spec.caution.clone(), ..Books::default() };
         let (session, actions) = Session::new(spec, now);
-        let mut world = Self { session, now, books: Books::default() };
+        let mut world = Self { session, now, books };
         world.note(actions);
         world
     }
@@ -161,7 +177,19 @@ impl World {
                     books.next.clear();
                 }
                 Action::Kill => books.pipeline = false,
-                Action::AddTrack(_) => assert!(books.sign, "captured before the sign was set"),
+                Action::AddTrack(track) => {
+                    assert!(books.sign, "captured before the sign was set");
+                    let suspect = Suspect::from(track);
+                    assert!(!books.caution.shunned.contains(&suspect), "{suspect:?} is shunned");
+                    if let Some(at) = books.caution.on_trial.iter().position(|s| *s == suspect) {
+                        books.caution.on_trial.remove(at);
+                        let early = books.tried.is_some_and(|last| self.now < last + books.caution.pause);
+                        assert!(!early || books.added.is_empty(), "{suspect:?} came too soon");
+                        books.tried = Some(self.now);
+                    }
+                    assert!(books.added.insert(track.id.clone()), "{suspect:?} added twice");
+                }
+                Action::DropTrack(id) => assert!(books.added.remove(id), "{id} was not added"),
                 Action::Announce(News::Ended(outcome)) => books.ends.push(*outcome),
                 Action::Release(how) => {
                     assert!(!books.superseded, "superseded, and released {how:?}");
@@ -172,7 +200,7 @@ impl World {
                     assert!(missing.is_empty(), "a journal without receipts for {missing:?}");
                 }
                 Action::Drain => assert!(books.pipeline, "drained what does not run"),
-                Action::DropTrack(_) | Action::Arrange(_) | Action::Store(_) | Action::Announce(_) => {}
+                Action::Arrange(_) | Action::Store(_) | Action::Announce(_) => {}
             }
             if matches!(action, Action::Join { .. } | Action::Start(_) | Action::Drain | Action::Store(_)) {
                 books.open.push(action);
@@ -276,7 +304,7 @@ proptest! {
     /// announcement of the end, none on hand-over or supersession; (4) nothing after the end; (5) no pipeline or bot is
     /// left behind; (6) complete and cut imply a receipt for every closed segment, but for the cut of a store that was
     /// away for a day; (7) who handed over never announces the end; (8) nothing is started or captured before the sign
-    /// is set.
+    /// is set; (9) nobody who is shunned is added, and those on trial never two within a pause.
     #[test]
     fn whatever_happens_the_promises_hold(
         spec in spec(),

@@ -12,7 +12,14 @@ const JOINED: fn() -> Input = joined;
 /// Two attempts each, so that the second is the last.
 fn spec(earlier: bool) -> Spec {
     let limits = Limits { joins: 2, rejoins: 2, ..Limits::default() };
-    Spec { earlier, layout: layout::LayoutName::Grid, pipeline: media::PipelineSpec::default(), limits, seed: 1 }
+    Spec {
+        earlier,
+        layout: layout::LayoutName::Grid,
+        pipeline: media::PipelineSpec::default(),
+        limits,
+        seed: 1,
+        caution: session::Caution::default(),
+    }
 }
 
 /// Brings a new session to where a row begins.

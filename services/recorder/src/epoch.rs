@@ -99,6 +99,7 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
         pipeline: shop.config.recorder.pipeline.clone(),
         limits,
         seed: u64::from(record.epoch) ^ record.created.0.unsigned_abs(),
+        caution: session::Caution::default(),
     };
     let place = Place {
         path: job.held.path.clone(),

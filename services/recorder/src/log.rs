@@ -115,6 +115,7 @@ mod tests {
             pipeline: PipelineSpec::default(),
             limits: Limits::default(),
             seed: 4,
+            caution: session::Caution::default(),
         }
     }
 
