@@ -35,6 +35,7 @@
 //!   is dropped and counted.
 
 mod attendance;
+mod blame;
 mod cell;
 mod child;
 mod clerk;
