@@ -1,5 +1,5 @@
-//! What the `main` of a service does: read the command line, start logging, read the configuration, run until the first
-//! signal, and say on standard error what went wrong. What a service then does is its own.
+//! What the `main` of a service does: read the command line, start logging, keep its memory to itself, read the
+//! configuration, run until the first signal, and say on standard error what went wrong. What a service then does is its own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +34,7 @@ impl Options {
         F: AsyncFnOnce(&Sections, CancellationToken) -> anyhow::Result<()>,
     {
         crate::telemetry::start(if self.log_json { Format::Json } else { Format::Text }, &self.log);
+        crate::secrecy::keep();
         let sections = Sections::read(&self.config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async { service(&sections, crate::shutdown::token()?).await })

@@ -35,6 +35,7 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         command => {
             let filter = args.log.filter(&command);
             chassis::telemetry::start(args.log.format(), &filter);
+            chassis::secrecy::keep();
             // Services choose their own blocking work; few threads do for the rest.
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             let log = up::Logging { filter: filter.to_string(), json: args.log.log_json };
