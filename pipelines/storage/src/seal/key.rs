@@ -40,8 +40,11 @@ impl SealKey {
         let (public, envelope) = {
             let identity = Identity::generate();
             let secret = identity.to_string();
-            // What `age-keygen` writes, so that the opened file is an identity file to stock age.
-            let file = Zeroizing::new(format!("{}\n", secret.expose_secret()));
+            // What `age-keygen` writes, so that the opened file is an identity file to stock age. Of the right size from
+            // the beginning: a text that has to grow leaves what it was behind.
+            let mut file = Zeroizing::new(String::with_capacity(secret.expose_secret().len() + 1));
+            file.push_str(secret.expose_secret());
+            file.push('\n');
             (identity.to_public(), Bytes::from(in_memory(to.iter(), file.as_bytes())))
             // `identity`, `secret` and `file` are wiped here.
         };

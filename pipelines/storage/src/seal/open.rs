@@ -34,7 +34,8 @@ impl Identity {
     /// When it cannot be read, or holds no such line or several.
     pub fn load(path: &Path) -> Result<Self, SealError> {
         let io = |source| SealError::KeyFile { path: path.into(), source };
-        let mut text = Zeroizing::new(String::new());
+        // A text that has to grow leaves what it was behind.
+        let mut text = Zeroizing::new(String::with_capacity(LONGEST_KEY_FILE as usize + 1));
         let file = std::fs::File::open(path).map_err(io)?;
         file.take(LONGEST_KEY_FILE).read_to_string(&mut text).map_err(io)?;
         only_identity(&text).map(Self).ok_or_else(|| SealError::NotAnIdentity(path.into()))
@@ -114,7 +115,7 @@ impl OpenKey {
 
     fn unwrap(key: String, envelope: &Bytes, identity: &Identity) -> Result<Self, SealError> {
         envelope::check(envelope, &KEY_STANZAS).map_err(|why| SealError::Malformed { what: key.clone(), why })?;
-        let mut text = Zeroizing::new(String::new());
+        let mut text = Zeroizing::new(String::with_capacity(envelope.len()));
         let read =
             envelope::decrypt(envelope.as_ref(), &identity.0, &key)?.take(LONGEST_KEY_FILE).read_to_string(&mut text);
         read.map_err(|_| SealError::Tampered { what: key.clone() })?;
