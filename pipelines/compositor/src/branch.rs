@@ -1,12 +1,13 @@
 //! What joins the mixers and leaves them again while they run: tracks, and cards that stand for people without picture.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gstreamer::prelude::*;
 use gstreamer::{
-    Bin, Caps, ClockTime, Element, EventView, Format, GhostPad, Object, Pad, PadProbeReturn, PadProbeType, QueryRef,
+    Bin, Caps, ClockTime, Element, EventType, EventView, Format, GhostPad, Object, Pad, PadProbeReturn, PadProbeType,
+    QueryRef,
 };
 use gstreamer::{QueryViewMut, State};
 use gstreamer_app::AppSrc;
@@ -18,6 +19,7 @@ use crate::encode::{COLOURS, built, filter, make, picture_caps};
 use crate::gate::too_large;
 use crate::label::{self, Text};
 use crate::pace::Pace;
+use crate::sizes::Sizes;
 
 /// What a decoder may be fed without making anything of it before its track is given up: five seconds of a camera,
 /// three of a voice.
@@ -199,6 +201,7 @@ fn decoder(codec: Codec, pace: &Arc<Pace>) -> Result<Vec<Element>, Error> {
     if let Some(decoder) = elements.last() {
         watch(decoder);
         leave_out(decoder, Arc::clone(pace));
+        hold_still(decoder);
     }
     Ok(elements)
 }
@@ -241,6 +244,24 @@ fn leave_out(decoder: &Element, pace: Arc<Pace>) {
         let leave = move |late| if late { PadProbeReturn::Drop } else { PadProbeReturn::Ok };
         pad.add_probe(PadProbeType::BUFFER, move |_, _| leave(pace.late()));
     }
+}
+
+/// Shows nothing new of a stream that changes its size all the time.
+fn hold_still(decoder: &Element) {
+    let Some(pad) = decoder.static_pad("src") else { return };
+    let state = Mutex::new((Sizes::default(), false));
+    pad.add_probe(PadProbeType::EVENT_DOWNSTREAM | PadProbeType::BUFFER, move |_, info| {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sizes, changed) = &mut *state;
+        if info.event().is_some_and(|event| event.type_() == EventType::Caps) {
+            *changed = true;
+        } else if let Some(at) = info.buffer().and_then(|buffer| buffer.pts())
+            && !sizes.bearable(at.into(), std::mem::take(changed))
+        {
+            return PadProbeReturn::Drop;
+        }
+        PadProbeReturn::Ok
+    });
 }
 
 /// A stream that announces a giant picture ends its branch before the decoder sees any of it.

@@ -28,6 +28,7 @@ mod grid;
 mod label;
 mod pace;
 mod package;
+mod sizes;
 mod stage;
 
 use std::collections::hash_map::Entry;

@@ -61,6 +61,119 @@ async fn a_broken_stream_ends_its_own_branch_and_nothing_else() {
     assert!(Sound::of(&recorded.audio).tone(600.0, at + SECOND / 2, at + 6 * SECOND) > 0.3);
 }
 
+/// H.264 as a hostile sender has it: whole NAL units whose slices, SEI and parameter sets are spoilt after their first
+/// bytes, and such of kinds that no meeting sends (prefix, subset SPS, slice extension: MVC and SVC).
+fn spoilt(film: Film) -> Film {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let mut spoil = |(frame, n): (Frame, usize)| {
+        let mut bytes = frame.bytes.to_vec();
+        // The first picture is whole, so that the decoder starts.
+        if n > 0 {
+            for _ in 0..8 {
+                let at = usize::try_from(next()).unwrap() % bytes.len();
+                bytes[at.max(5)] ^= next().to_le_bytes()[0];
+            }
+            for kind in [0x6e, 0x6f, 0x74] {
+                bytes.extend([0, 0, 0, 1, kind]);
+                bytes.extend((0..4).flat_map(|_| next().to_le_bytes()));
+            }
+        }
+        Frame { bytes: bytes.into(), ..frame }
+    };
+    Film(film.0.into_iter().zip(0..).map(&mut spoil).collect())
+}
+
+#[tokio::test]
+async fn spoilt_h264_costs_its_own_tile_and_nothing_else() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let (bad, good) = (track("bad", Codec::H264), track("good", Codec::H264));
+    let halves = vec![tile(Some(&bad), "", rect(0, 0, 160, 180)), tile(Some(&good), "", rect(160, 0, 160, 180))];
+    rig.compositor.arrange(&scene(SMALL, halves));
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let films = [
+        (&bad, spoilt(Film::h264(&Film::colour(RED), (160, 180), 150))),
+        (&good, Film::h264(&Film::colour(GREEN), (160, 180), 150)),
+    ];
+    let playing = films.map(|(track, film)| film.play(&rig.time, begin, rig.compositor.add_track(track).unwrap()));
+    rig.recorded(at + 4 * SECOND).await;
+    drop(playing);
+    let recorded = rig.drain().await;
+    assert!(!recorded.broken.contains(&good.id));
+    let pictures = Pictures::of(&recorded.video);
+    for n in pictures.at(at + SECOND)..pictures.at(at + 4 * SECOND) {
+        assert_eq!(pictures.colour(n, 240, 90), Colour::Green, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn tracks_of_nothing_and_of_one_packet_are_no_trouble() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let names = ["none", "none too", "one", "one delta", "one too"];
+    let codecs = [Codec::Vp8, Codec::Opus, Codec::H264, Codec::Vp8, Codec::Opus];
+    let tracks: Vec<_> = names.iter().zip(codecs).map(|(name, codec)| track(name, codec)).collect();
+    let tiles = tracks.iter().zip(0..).map(|(t, n)| tile(Some(t), "", rect(n * 64, 0, 64, 180)));
+    rig.compositor.arrange(&scene(SMALL, tiles.collect()));
+    let delta = |film: Film| Film(film.0.into_iter().map(|frame| Frame { keyframe: false, ..frame }).collect());
+    let films = [
+        Film(vec![]),
+        Film(vec![]),
+        Film::h264(&Film::colour(GREEN), (160, 90), 1),
+        delta(Film::vp8(&Film::colour(RED), (160, 90), 1)),
+        Film(Film::opus("wave=sine", 1).0.into_iter().take(1).collect()),
+    ];
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing: Vec<_> = films
+        .into_iter()
+        .zip(&tracks)
+        .map(|(film, track)| film.play(&rig.time, begin, rig.compositor.add_track(track).unwrap()))
+        .collect();
+    rig.recorded(at + 2 * SECOND).await;
+    for film in playing {
+        film.finish();
+    }
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let pictures = Pictures::of(&recorded.video);
+    let n = pictures.at(at + 3 * SECOND / 2);
+    assert_ne!(pictures.colour(n, 3 * 64 + 32, 90), Colour::Red, "nothing can be decoded before a key frame");
+}
+
+#[tokio::test]
+async fn a_track_may_change_its_codec_in_mid_call() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    // To a connector, another codec is another track of the same person.
+    let (before, after) = (track("vp8", Codec::Vp8), track("h264", Codec::H264));
+    let show = |track| scene(SMALL, vec![tile(Some(track), "", rect(0, 0, 320, 180))]);
+    rig.compositor.arrange(&show(&before));
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing =
+        Film::vp8(&Film::colour(RED), (160, 90), 60).play(&rig.time, begin, rig.compositor.add_track(&before).unwrap());
+    rig.recorded(at + SECOND).await;
+    rig.compositor.drop_track(&before.id);
+    drop(playing);
+    let sink = rig.compositor.add_track(&after).unwrap();
+    rig.compositor.arrange(&show(&after));
+    let begin = rig.soon();
+    let then = rig.position(begin);
+    let playing = Film::h264(&Film::colour(GREEN), (320, 180), 90).play(&rig.time, begin, sink);
+    rig.recorded(then + 2 * SECOND).await;
+    drop(playing);
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let pictures = Pictures::of(&recorded.video);
+    assert_eq!(pictures.colour(pictures.at(at + SECOND / 2), 160, 90), Colour::Red);
+    assert_eq!(pictures.colour(pictures.at(then + SECOND), 160, 90), Colour::Green);
+}
+
 #[tokio::test]
 async fn a_broken_track_works_again_once_it_is_added_anew() {
     let mut rig = Rig::start(&spec(SMALL)).await;

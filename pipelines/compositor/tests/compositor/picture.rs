@@ -149,26 +149,35 @@ async fn a_track_may_change_its_size_in_mid_stream() {
 }
 
 #[tokio::test]
-async fn even_a_new_size_in_every_picture_is_only_scaled() {
+async fn a_picture_that_changes_its_size_all_the_time_stands_still_until_it_has_settled() {
     let mut rig = Rig::start(&spec(SMALL)).await;
     let camera = track("camera", Codec::Vp8);
     rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&camera), "", rect(0, 0, 320, 180))]));
-    let sizes = (0..45).map(|n| (64 + 32 * (n % 9), 36 + 18 * (n % 9)));
-    let films = sizes.map(|size| Film::vp8(&Film::colour(GREEN), size, 1).0.remove(0));
-    let film = Film(films.zip(0..).map(|(f, n)| Frame { pts: RunningTime(n * 33_333_333), ..f }).collect());
+    // Green until it has changed ten times, then red: at first in a new size each time, from 1.5 s on in one.
+    let frames = (0..45).map(|n| {
+        let colour = if n < 10 { GREEN } else { RED };
+        let size = (64 + 32 * (n % 9), 36 + 18 * (n % 9));
+        Film::vp8(&Film::colour(colour), size, 1).0.remove(0)
+    });
+    let film = Film(frames.zip(0..).map(|(f, n)| Frame { pts: RunningTime(n * 33_333_333), ..f }).collect());
+    let film = film.then(Film::vp8(&Film::colour(RED), (320, 180), 75));
     let begin = rig.soon();
     let at = rig.position(begin);
     let playing = film.play(&rig.time, begin, rig.compositor.add_track(&camera).unwrap());
-    rig.recorded(at + 2 * SECOND).await;
+    rig.recorded(at + 7 * SECOND / 2).await;
     playing.finish();
     let recorded = rig.drain().await;
     assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
     let pictures = Pictures::of(&recorded.video);
-    for n in pictures.at(at + SECOND / 2)..pictures.count() {
-        for (x, y) in [(4, 4), (160, 90), (316, 176)] {
-            assert_eq!(pictures.colour(n, x, y), Colour::Green, "at {x}, {y} in picture {n}");
+    let looks = |from: u32, to: u32, colour| {
+        for n in pictures.at(at + from * SECOND / 10)..pictures.at(at + to * SECOND / 10) {
+            for (x, y) in [(4, 4), (160, 90), (316, 176)] {
+                assert_eq!(pictures.colour(n, x, y), colour, "at {x}, {y} in picture {n}");
+            }
         }
-    }
+    };
+    looks(4, 15, Colour::Green);
+    looks(26, 34, Colour::Red);
 }
 
 #[tokio::test]

@@ -97,3 +97,25 @@ async fn a_pause_in_a_voice_is_silence_and_what_follows_is_in_time() {
     let back = sound.onset(0.2, at + Duration::from_millis(1100)).unwrap();
     assert!(off(back, at + Duration::from_millis(1500)) < Duration::from_millis(25), "back at {:?}", back - at);
 }
+
+#[tokio::test]
+async fn a_voice_may_turn_from_one_channel_to_two() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let voice = track("voice", Codec::Opus);
+    let film = Film::channels(4);
+    let stereo = |frame: &Frame| frame.bytes[0] & 4 != 0;
+    assert!(!stereo(&film.0[10]) && stereo(&film.0[60]) && !stereo(&film.0[110]) && stereo(&film.0[160]));
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing = film.play(&rig.time, begin, rig.compositor.add_track(&voice).unwrap());
+    rig.recorded(at + 4 * SECOND).await;
+    drop(playing);
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let sound = Sound::of(&recorded.audio);
+    for tenth in 2..38 {
+        let from = at + tenth * SECOND / 10;
+        let tone = sound.tone(500.0, from, from + SECOND / 10);
+        assert!(tone > 0.3, "{tone} after {tenth} tenths");
+    }
+}

@@ -87,6 +87,22 @@ impl Film {
         film
     }
 
+    /// A voice whose packets are of one channel in the first second and of two in the next, and so on (RFC 6716 3.1 has
+    /// the bit in each packet).
+    pub(crate) fn channels(seconds: u32) -> Self {
+        let mut films = [1, 2].map(|channels| {
+            Self::encode(&format!(
+                "audiotestsrc num-buffers={} samplesperbuffer=960 freq=500 volume=0.5 ! \
+                 audio/x-raw,format=S16LE,rate=48000,channels={channels} ! opusenc bitrate=64000 frame-size=20",
+                seconds * 50
+            ))
+            .0
+            .into_iter()
+        });
+        let turns = (0..seconds).flat_map(|second| films[second as usize % 2].by_ref().take(50).collect::<Vec<_>>());
+        Self(turns.zip(0..).map(|(frame, n)| Frame { pts: RunningTime(n * 20_000_000), ..frame }).collect())
+    }
+
     /// This film, then `other`, each frame one step after the one before.
     pub(crate) fn then(mut self, other: Self) -> Self {
         let step = self.0[1].pts.0 - self.0[0].pts.0;
