@@ -31,6 +31,8 @@ struct Sender {
     candidates: mpsc::UnboundedReceiver<(u32, String)>,
     ssrc: Arc<AtomicU32>,
     time_shift: Arc<AtomicU32>,
+    /// The next packet's number (RFC 3550 §5.1), where it is not the sender's own; 0 leaves it alone.
+    number: Arc<AtomicU32>,
     /// Each packet of this place among the signal's own is lost; none at 0.
     loses: Arc<AtomicUsize>,
     /// Bytes of RTCP that have come back.
@@ -47,7 +49,8 @@ impl Sender {
             None
         });
         let (ssrc, time_shift) = (Arc::new(AtomicU32::new(1111)), Arc::new(AtomicU32::new(0)));
-        let altered = (Arc::clone(&ssrc), Arc::clone(&time_shift));
+        let number = Arc::new(AtomicU32::new(0));
+        let altered = (Arc::clone(&ssrc), Arc::clone(&time_shift), Arc::clone(&number));
         // RFC 3550 §5.1: time is bytes 4 to 7 of a packet, SSRC bytes 8 to 11.
         let rewrite = move |buffer: &mut gstreamer::BufferRef| {
             let mut map = buffer.map_writable().expect("a packet");
@@ -55,6 +58,10 @@ impl Sender {
             let time = time.wrapping_add(altered.1.load(Ordering::Relaxed));
             map[4..8].copy_from_slice(&time.to_be_bytes());
             map[8..12].copy_from_slice(&altered.0.load(Ordering::Relaxed).to_be_bytes());
+            if altered.2.load(Ordering::Relaxed) > 0 {
+                let [_, _, number @ ..] = altered.2.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+                map[2..4].copy_from_slice(&number);
+            }
         };
         let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
         let last = webrtc.static_pad("sink_0").and_then(|pad| pad.peer()).expect("a linked sender");
@@ -76,7 +83,7 @@ impl Sender {
         });
         pipeline.set_state(gstreamer::State::Playing).expect("a sender starts");
         let (loses, feedback) = Default::default();
-        Self { pipeline, webrtc, candidates, ssrc, time_shift, loses, feedback }
+        Self { pipeline, webrtc, candidates, ssrc, time_shift, number, loses, feedback }
     }
 
     async fn offer(&self) -> String {
@@ -148,6 +155,55 @@ impl Sender {
             feedback.fetch_add(bytes, Ordering::Relaxed);
             gstreamer::PadProbeReturn::Ok
         });
+    }
+
+    /// From now on each fourth packet is against RFC 3550, though rightly encrypted: by turns of another version, and with
+    /// more padding than it has bytes. Reports speak of another century. Returns how many packets and reports it were.
+    fn lie(&self) -> [Arc<AtomicUsize>; 2] {
+        let webrtc = self.webrtc.clone().downcast::<gstreamer::Bin>().expect("a bin");
+        let encrypts = webrtc.iterate_all_by_element_factory_name("srtpenc").into_iter().flatten().next();
+        let encrypts = encrypts.expect("an encoder of SRTP");
+        let counts: [Arc<AtomicUsize>; 2] = Default::default();
+        for pad in encrypts.sink_pads() {
+            let (sent, counts) = (AtomicUsize::new(0), counts.clone());
+            let spoil = move |buffer: &mut gstreamer::BufferRef| {
+                let mut map = buffer.map_writable().expect("a packet");
+                // RFC 5761 §4: a sender's report.
+                if map[1] == 200 {
+                    map[8..16].copy_from_slice(&[0xff; 8]);
+                    counts[1].fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                let nth = sent.fetch_add(1, Ordering::Relaxed);
+                if nth % 4 == 3 && !(192..224).contains(&map[1]) {
+                    counts[0].fetch_add(1, Ordering::Relaxed);
+                    if nth % 8 == 3 {
+                        map[0] = map[0] & 0x3f | 0xc0;
+                    } else {
+                        map[0] |= 0x20;
+                        let last = map.len() - 1;
+                        map[last] = 0xff;
+                    }
+                }
+            };
+            let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
+            pad.add_probe(kinds, move |_, info| {
+                match &mut info.data {
+                    Some(gstreamer::PadProbeData::Buffer(buffer)) => spoil(buffer.make_mut()),
+                    Some(gstreamer::PadProbeData::BufferList(list)) => {
+                        let mut whole = gstreamer::BufferList::new();
+                        for mut buffer in list.iter_owned() {
+                            spoil(buffer.make_mut());
+                            whole.get_mut().expect("a new list").add(buffer);
+                        }
+                        *list = whole;
+                    }
+                    _ => {}
+                }
+                gstreamer::PadProbeReturn::Ok
+            });
+        }
+        counts
     }
 
     /// As a server would ask for it that does not pass RTCP on. (Here RTCP cannot: the sender's `rtpfunnel` knows only
@@ -520,6 +576,57 @@ async fn what_is_lost_on_the_way_is_sent_again() {
     ours.peer.stop().await.expect("a peer stops");
 }
 
+fn longest_step(frames: &[media::Frame]) -> Duration {
+    let steps = frames.windows(2).map(|pair| pair[1].pts.since(pair[0].pts).max(pair[0].pts.since(pair[1].pts)));
+    steps.max().expect("frames")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_and_reports_that_are_against_the_rules_are_dropped_and_the_rest_goes_on() {
+    let mut sender = Sender::start(Signal::Opus);
+    let mut ours = Ours::start(Codec::Opus).await;
+    let offer = again(&sender.offer().await, 1, "sendonly", 1111);
+    sender.take(&ours.answer(&offer).await).await;
+    ours.until(&mut sender, "frames", |ours| ours.frames.len() > 25).await;
+    let [packets, reports] = sender.lie();
+    let before = ours.frames.len();
+    // Reports come each five seconds or so.
+    ours.until(&mut sender, "frames and a report", |ours| {
+        ours.frames.len() > before + 150 && reports.load(Ordering::Relaxed) > 0
+    })
+    .await;
+    let _ = timeout(Duration::from_secs(1), ours.until(&mut sender, "", |_| false)).await;
+    let spoilt = packets.load(Ordering::Relaxed);
+    assert!(spoilt > 40, "only {spoilt} packets were spoilt");
+    assert!(!ours.told.iter().any(|event| matches!(event, PeerEvent::Broke(_))), "{:?}", ours.told);
+    let after = ours.frames.all().split_off(before);
+    let step = longest_step(&after);
+    assert!(step < Duration::from_secs(1), "a step of {step:?}");
+    // Three of four are whole; none of the others is passed on, nor costs a whole one.
+    let whole = spoilt * 3;
+    assert!((whole * 9 / 10..=whole * 11 / 10).contains(&after.len()), "{} frames, {spoilt} spoilt", after.len());
+    ours.peer.stop().await.expect("a peer stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_begin_anew_lose_nothing() {
+    let mut sender = Sender::start(Signal::Opus);
+    // Eight seconds before the end of the numbers.
+    sender.number.store(65_136, Ordering::Relaxed);
+    let mut ours = Ours::start(Codec::Opus).await;
+    let offer = again(&sender.offer().await, 1, "sendonly", 1111);
+    sender.take(&ours.answer(&offer).await).await;
+    ours.until(&mut sender, "frames", |ours| ours.frames.len() > 5).await;
+    let number = Arc::clone(&sender.number);
+    assert!(number.load(Ordering::Relaxed) < 65_500, "the connection took too long to see it");
+    ours.until(&mut sender, "new numbers", |_| number.load(Ordering::Relaxed) > 65_600).await;
+    let before = ours.frames.len();
+    ours.until(&mut sender, "frames after them", |ours| ours.frames.len() > before + 50).await;
+    let step = longest_step(&ours.frames.all());
+    assert!(step < Duration::from_millis(200), "a step of {step:?}");
+    ours.peer.stop().await.expect("a peer stops");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_jump_of_rtp_time_leaves_no_hole_of_hours() {
     let mut sender = Sender::start(Signal::Opus);
@@ -530,8 +637,7 @@ async fn a_jump_of_rtp_time_leaves_no_hole_of_hours() {
     sender.time_shift.store(1 << 31, Ordering::Relaxed);
     let before = ours.frames.len();
     ours.until(&mut sender, "frames after the jump", |ours| ours.frames.len() > before + 100).await;
-    let pts: Vec<_> = ours.frames.all().iter().map(|frame| frame.pts).collect();
-    let step = pts.windows(2).map(|pair| pair[1].since(pair[0]).max(pair[0].since(pair[1]))).max().expect("frames");
+    let step = longest_step(&ours.frames.all());
     assert!(step < Duration::from_secs(1), "a step of {step:?}");
     ours.peer.stop().await.expect("a peer stops");
 }

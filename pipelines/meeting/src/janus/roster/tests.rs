@@ -99,6 +99,16 @@ fn what_is_added_or_ended_changes_only_itself() {
 }
 
 #[test]
+fn another_codec_is_another_track_and_one_that_we_cannot_record_is_none() {
+    let mut scene = Scene::new();
+    let camera = |codec: &str| publisher(7, "Åse", &json!([{"type": "video", "mid": "1", "codec": codec}]));
+    assert_eq!(scene.hear(camera("vp8")), "+7=Åse receive(7:1) track1(7:Camera)");
+    assert_eq!(scene.hear(camera("h264")), "untrack1 receive(7:1) track2(7:Camera)");
+    assert_eq!(scene.hear(camera("av1")), "untrack2 receive(7:)");
+    assert_eq!(scene.hear(camera("vp8")), "receive(7:1) track3(7:Camera)");
+}
+
+#[test]
 fn somebodys_screen_belongs_to_them_and_outlives_them() {
     let mut scene = Scene::new();
     scene.hear(publisher(1, "Åse", &camera_and_microphone()));
