@@ -35,7 +35,7 @@ const MOST_OPEN: u64 = 4096;
 
 /// Memory of its own that the process may ask for, stacks included. Measured: 0.7 GiB for a room of four at 1080p, most
 /// of it stacks that are never touched. A process without bound takes the other recordings of its machine along.
-const MOST_MEMORY: u64 = 6 << 30;
+const MOST_MEMORY: u64 = 16 << 30;
 
 /// The process cannot be caged.
 #[derive(Debug, thiserror::Error)]
