@@ -32,6 +32,7 @@ impl News {
             url: server.url(),
             user: crate::servers::rabbitmq::USER.into(),
             password_file: Some(server.password_file()),
+            ..broker::Config::default()
         };
         let broker = Broker::connect(&config, CancellationToken::new()).await?;
         let room = RoomId::new(room.to_string())?;

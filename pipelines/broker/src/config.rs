@@ -21,11 +21,23 @@ pub struct Config {
     /// A file that holds the password; read anew for each connection, so that it can be changed. White space at its
     /// end is not part of the password. Without it only RabbitMQ's own `guest` can log in, and only on loopback.
     pub password_file: Option<PathBuf>,
+    /// A file with a secret of 32 or more characters that every service of this institution shares. With it each event
+    /// that goes out proves by an HMAC where it comes from, and each that comes in must, or is parked. Read at the start.
+    pub signing_key_file: Option<PathBuf>,
+    /// A second secret that is believed and not signed with. To change secrets: give every service the new one here,
+    /// then swap the two everywhere, then take the old one away.
+    pub previous_key_file: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { url: "amqp://127.0.0.1:5672/%2f".into(), user: "guest".into(), password_file: None }
+        Self {
+            url: "amqp://127.0.0.1:5672/%2f".into(),
+            user: "guest".into(),
+            password_file: None,
+            signing_key_file: None,
+            previous_key_file: None,
+        }
     }
 }
 

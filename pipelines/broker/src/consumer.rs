@@ -11,7 +11,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Confirmation, ExchangeKind};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::Broker;
 use crate::delivery::{Delivery, Unsettled};
@@ -31,6 +31,7 @@ const PUT_BACK: Duration = Duration::from_secs(5);
 pub(crate) enum Source {
     Work(Work),
     Room(TenantId, RoomId),
+    Desk(Arc<str>, TenantId),
     Tap(String),
 }
 
@@ -54,10 +55,21 @@ impl Consumer {
         loop {
             let (channel, delivery) = self.0.next().await?;
             let queue = match &self.0.source {
-                Source::Work(work) => Some(work.queue()),
+                Source::Work(work) => Some(work.queue().into()),
+                Source::Desk(queue, _) => Some(queue.clone()),
                 Source::Room(..) | Source::Tap(_) => None,
             };
             let letter = Unsettled::new(&self.0.broker, &channel, queue, delivery);
+            if let Some(doubt) = letter.doubt() {
+                error!(
+                    reason = doubt.reason(),
+                    "somebody who does not have our key publishes in our name; see who may log in to RabbitMQ"
+                );
+                if let Err(error) = letter.park(doubt.reason()).await {
+                    warn!(%error, "could not park a message; it comes again");
+                }
+                continue;
+            }
             match Event::parse(&letter.message) {
                 Ok(event) => return Some(Delivery::new(event, letter)),
                 Err(why) => {
@@ -84,13 +96,21 @@ impl RawConsumer {
         self
     }
 
-    /// The next message. None after shutdown. Messages sent while there was no connection are lost.
-    pub async fn next(&mut self) -> Option<Vec<u8>> {
-        let (_, delivery) = self.0.next().await?;
-        let message = delivery.data;
-        // Not acknowledged is as good: the queue dies with the connection.
-        let _ = delivery.acker.ack(BasicAckOptions::default()).await;
-        Some(message)
+    /// The next messages: at least one, and what else has come already, in order. None after shutdown. Messages sent
+    /// while there was no connection are lost. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Vec<Vec<u8>>> {
+        let (_, first) = self.0.next().await?;
+        let (mut messages, mut last) = (vec![first.data], first.acker);
+        while messages.len() < usize::from(self.0.prefetch)
+            && let Some(Some(Ok(delivery))) = self.0.ready()
+        {
+            messages.push(delivery.data);
+            last = delivery.acker;
+        }
+        // Not acknowledged is as good: the queue dies with the connection. Not waited for, so that nothing that was taken
+        // can be lost on the way to the caller.
+        let _ = last.ack(BasicAckOptions { multiple: true }).now_or_never();
+        Some(messages)
     }
 }
 
@@ -162,6 +182,11 @@ impl Subscription {
         }
     }
 
+    /// What has come and was not asked for yet.
+    fn ready(&mut self) -> Option<Option<lapin::Result<lapin::message::Delivery>>> {
+        self.open.as_mut()?.stream.next().now_or_never()
+    }
+
     async fn ensure_open(&mut self) -> &mut Open {
         if self.open.as_ref().is_none_or(|open| open.link.broken.is_cancelled()) {
             self.open = Some(open(&self.broker, &self.source, self.prefetch).await);
@@ -223,6 +248,10 @@ async fn subscribe(link: &Link, source: &Source, prefetch: u16) -> lapin::Result
                 topology::bind(&channel, &queue, exchange.name(), &pattern).await?;
             }
             queue
+        }
+        Source::Desk(queue, tenant) => {
+            topology::desk(&channel, queue, tenant).await?;
+            queue.to_string()
         }
         Source::Tap(exchange) => {
             let bounds = [

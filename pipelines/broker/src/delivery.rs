@@ -1,8 +1,11 @@
 //! One message in our hands.
 
+use std::sync::Arc;
+
 use events::Event;
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use lapin::protocol::BasicProperties;
+use lapin::types::FieldTable;
 use lapin::{Acker, Channel};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -10,7 +13,8 @@ use tracing::warn;
 use crate::Broker;
 use crate::error::Error;
 use crate::link::{Dropped, Letter};
-use crate::topology::{PARKED, table, text};
+use crate::signature::{self, Purpose};
+use crate::topology::{PARKED, text};
 
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// Persistent (AMQP 0-9-1, basic.publish, delivery-mode).
@@ -47,9 +51,10 @@ impl Delivery {
     /// # Errors
     /// As [`Broker::publish`], and [`Error::Superseded`].
     pub async fn give_back(self) -> Result<(), Error> {
-        let Some(queue) = self.letter.durable_queue else { return self.letter.requeue().await };
-        let properties = properties(&self.event.meta.id);
-        let copy = Letter { exchange: "", key: queue, mandatory: true, message: &self.letter.message, properties };
+        let Some(queue) = self.letter.durable_queue.clone() else { return self.letter.requeue().await };
+        let message = &self.letter.message;
+        let properties = self.letter.broker.properties(Purpose::Event, &self.event.meta.id, message);
+        let copy = Letter { exchange: "", key: &queue, mandatory: true, message, properties };
         self.letter.broker.send(self.event.body.kind(), &copy).await?;
         self.letter.ack().await
     }
@@ -75,8 +80,9 @@ impl Delivery {
 pub(crate) struct Unsettled {
     broker: Broker,
     pub(crate) message: Vec<u8>,
+    headers: Option<FieldTable>,
     /// None for a room's own queue, which dies with its consumer.
-    durable_queue: Option<&'static str>,
+    durable_queue: Option<Arc<str>>,
     acker: Option<Acker>,
     dropped: mpsc::UnboundedSender<Dropped>,
     /// Closing it would take back every message it brought.
@@ -87,12 +93,13 @@ impl Unsettled {
     pub(crate) fn new(
         broker: &Broker,
         channel: &Channel,
-        durable_queue: Option<&'static str>,
+        durable_queue: Option<Arc<str>>,
         delivery: lapin::message::Delivery,
     ) -> Self {
         Self {
             broker: broker.clone(),
             message: delivery.data,
+            headers: delivery.properties.headers().clone(),
             durable_queue,
             acker: Some(delivery.acker),
             dropped: broker.dropped(),
@@ -124,13 +131,26 @@ impl Unsettled {
 
     /// The parking queue has a copy before the original goes.
     pub(crate) async fn park(self, reason: &str) -> Result<(), Error> {
-        let from = self.durable_queue.unwrap_or("room");
+        let from = self.durable_queue.as_deref().unwrap_or("room");
         warn!(reason, queue = from, "message parked in {PARKED}");
-        let headers = table(&[("x-lectern-reason", text(reason)), ("x-lectern-queue", text(from))]);
+        let mut headers = FieldTable::default();
+        // Of what its sender put there only the signature, so that the message may be moved back.
+        if let Some(signed) = self.headers.as_ref().and_then(|headers| headers.inner().get(signature::HEADER)) {
+            headers.insert(signature::HEADER.into(), signed.clone());
+        }
+        headers.insert("x-lectern-reason".into(), text(reason));
+        headers.insert("x-lectern-queue".into(), text(from));
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
         let copy = Letter { exchange: "", key: PARKED, mandatory: true, message: &self.message, properties };
         self.broker.send("a parked message", &copy).await?;
         self.ack().await
+    }
+}
+
+impl Unsettled {
+    /// Why not to believe that this is from one of us.
+    pub(crate) fn doubt(&self) -> Option<signature::Doubt> {
+        self.broker.keys().verify(Purpose::Event, &self.message, self.headers.as_ref()).err()
     }
 }
 
@@ -147,13 +167,6 @@ impl std::fmt::Debug for Unsettled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unsettled").field("bytes", &self.message.len()).finish_non_exhaustive()
     }
-}
-
-pub(crate) fn properties(id: &str) -> BasicProperties {
-    BasicProperties::default()
-        .with_content_type(CONTENT_TYPE.into())
-        .with_delivery_mode(PERSISTENT)
-        .with_message_id(id.into())
 }
 
 /// lapin answers `false` when the channel is gone, and an error when it went this moment.

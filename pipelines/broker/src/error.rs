@@ -16,6 +16,12 @@ pub enum Error {
     NoPassword,
     #[error("cannot read the broker's password from {path}; mend broker.password_file")]
     Password { path: PathBuf, source: std::io::Error },
+    #[error(
+        "cannot read the key for signing events from {path}; mend signing_key_file and previous_key_file of [broker]"
+    )]
+    Key { path: PathBuf, source: std::io::Error },
+    #[error("the key in {path} is too short; write 32 or more random characters, as `openssl rand -hex 32` makes them")]
+    ShortKey { path: PathBuf },
     #[error("cannot reach the broker at {at}; is it running, and is broker.url right?")]
     Unreachable { at: String, source: Option<Cause> },
     #[error("the broker at {at} refused user {user}; check broker.user and the password file")]
@@ -49,6 +55,8 @@ impl Error {
             Self::Address
             | Self::NoPassword
             | Self::Password { .. }
+            | Self::Key { .. }
+            | Self::ShortKey { .. }
             | Self::Credentials { .. }
             | Self::VirtualHost { .. }
             | Self::Topology { .. }

@@ -8,6 +8,9 @@
 //!   its disk is whole again.
 //! - **At least once.** A publish that was not confirmed is sent again; a message that was not settled comes again.
 //!   Receivers are idempotent by the events' derived ids.
+//! - **Who may log in is not who may speak.** With a key ([`Config::signing_key_file`]) an event carries an HMAC over its
+//!   body in the header `x-lectern-hmac`; one without, or with another's, is parked. Janus' own news is not signed.
+//! - **No answers.** Of a message's properties only that header is read: no reply-to is answered, nothing is fetched.
 //! - **Nothing is dropped in silence.** What cannot be read, what fails six times and what a worker refuses ends in the
 //!   queue `lectern.parked` with the reason in its header `x-lectern-reason`, and in a warning.
 
@@ -16,6 +19,8 @@ mod consumer;
 mod delivery;
 mod error;
 mod link;
+mod notes;
+mod signature;
 mod topology;
 
 use std::sync::Arc;
@@ -24,6 +29,7 @@ use std::time::Duration;
 use events::{Event, Exchange, RoomId, TenantId};
 use lapin::Confirmation;
 use lapin::options::QueueDeclareOptions;
+use lapin::protocol::BasicProperties;
 use lapin::types::FieldTable;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -39,6 +45,8 @@ pub use topology::Work;
 
 use consumer::Source;
 use link::{Backoff, Chain, Dropped, Letter, Link};
+use signature::{Keys, Purpose};
+use topology::{table, text};
 
 /// How long a publish waits for a broker that is away: longer than a restart, shorter than a worker's own deadlines.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +54,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ROOM_PREFETCH: u16 = 16;
 /// Janus sends one message per happening; a lecture hall that fills makes hundreds.
 const TAP_PREFETCH: u16 = 256;
+/// Messages under way without the broker's word: enough to keep it busy, few to send again.
+const BATCH: usize = 256;
 
 /// A live, self-healing connection. Cheap to clone; the last clone's end closes it.
 #[derive(Clone)]
@@ -53,6 +63,7 @@ pub struct Broker(Arc<Inner>);
 
 struct Inner {
     config: Config,
+    keys: Keys,
     stop: CancellationToken,
     link: watch::Receiver<Option<Arc<Link>>>,
     dropped: mpsc::UnboundedSender<Dropped>,
@@ -72,6 +83,7 @@ impl Broker {
     /// # Errors
     /// What a retry cannot mend: address, credentials, virtual host, a topology in the way; [`Error::Stopped`].
     pub async fn connect(config: &Config, stop: CancellationToken) -> Result<Self, Error> {
+        let keys = Keys::read(config)?;
         let mut backoff = Backoff::default();
         let link = loop {
             let opened = tokio::select! {
@@ -92,7 +104,7 @@ impl Broker {
         let (dropped, takes) = mpsc::unbounded_channel();
         // Aborted when the last clone goes.
         let keeper = tokio::spawn(link::keep(config.clone(), link, tell, takes)).abort_handle();
-        Ok(Self(Arc::new(Inner { config: config.clone(), stop, link: current, dropped, keeper })))
+        Ok(Self(Arc::new(Inner { config: config.clone(), keys, stop, link: current, dropped, keeper })))
     }
 
     /// Logs in once and leaves: for `check-config`.
@@ -100,6 +112,7 @@ impl Broker {
     /// # Errors
     /// As [`Broker::connect`], and [`Error::Unreachable`] at once.
     pub async fn check(config: &Config) -> Result<(), Error> {
+        Keys::read(config)?;
         let connection = link::connect(config).await?;
         // It answered; how it takes our leave does not matter.
         let _ = connection.close(200, "checked".into()).await;
@@ -113,18 +126,58 @@ impl Broker {
     /// # Errors
     /// [`Error::Unfit`], [`Error::Unroutable`], [`Error::Refused`], [`Error::Unconfirmed`], [`Error::Unreachable`].
     pub async fn publish(&self, event: &Event) -> Result<(), Error> {
-        let kind = event.body.kind();
-        let message = event.to_json();
-        // What its readers would park must not go out.
-        Event::parse(&message).map_err(|source| Error::Unfit { kind, source })?;
-        let letter = Letter {
-            exchange: event.exchange().name(),
-            key: &event.routing_key(),
-            mandatory: event.exchange() == Exchange::Commands,
-            message: &message,
-            properties: delivery::properties(&event.meta.id),
-        };
-        self.send(kind, &letter).await
+        let outgoing = Outgoing::of(event)?;
+        self.send(outgoing.kind, &outgoing.letter(self)).await
+    }
+
+    /// Publishes all of them in order, without waiting for the broker's word on one before the next goes out; returns
+    /// what [`Broker::publish`] would have said of each. What the connection fails under way is sent again one by one, so
+    /// some may arrive twice, and one that the broker refuses arrives after its successors if at all.
+    pub async fn publish_all(&self, events: &[Event]) -> Vec<Result<(), Error>> {
+        let mut told = Vec::with_capacity(events.len());
+        for batch in events.chunks(BATCH) {
+            let mut outgoing = Vec::with_capacity(batch.len());
+            for event in batch {
+                outgoing.push(Outgoing::of(event));
+            }
+            let mut words = self.begin_all(&outgoing).await;
+            words.resize_with(outgoing.len(), || None);
+            for (outgoing, word) in outgoing.into_iter().zip(words) {
+                told.push(match (outgoing, word) {
+                    (Err(unfit), _) => Err(unfit),
+                    (Ok(_), Some(Confirmation::Ack(None))) => Ok(()),
+                    (Ok(outgoing), Some(Confirmation::Ack(Some(_)))) => Err(Error::Unroutable { kind: outgoing.kind }),
+                    (Ok(outgoing), _) => self.send(outgoing.kind, &outgoing.letter(self)).await,
+                });
+            }
+        }
+        told
+    }
+
+    /// Sends what is fit to be sent on one link; the broker's word on each, as far as it came.
+    async fn begin_all(&self, outgoing: &[Result<Outgoing, Error>]) -> Vec<Option<Confirmation>> {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut sent, mut words) = (Vec::with_capacity(outgoing.len()), Vec::with_capacity(outgoing.len()));
+        // What has no word when the time is over is sent again, and that waits in its own right.
+        let Ok(link) = timeout_at(deadline, self.link()).await else { return words };
+        for outgoing in outgoing {
+            let Ok(outgoing) = outgoing else {
+                sent.push(None);
+                continue;
+            };
+            let letter = outgoing.letter(self);
+            let Ok(begun) = timeout_at(deadline, link.begin(&letter)).await else { break };
+            sent.push(begun.ok());
+        }
+        for sent in sent {
+            let Some(sent) = sent else {
+                words.push(None);
+                continue;
+            };
+            let Ok(word) = timeout_at(deadline, sent).await else { break };
+            words.push(word.ok());
+        }
+        words
     }
 
     /// Consumes a work queue, at most `prefetch` unsettled at a time. What was sent ahead and not taken goes back to the
@@ -182,6 +235,34 @@ impl Broker {
         }
     }
 
+    /// What a bridge for the server `instance` must hear, also what was said while it was away: `recorder.joined`,
+    /// `recording.started` and `recording.stopped`, of every room of `tenant`. A durable queue, in which they lie for a
+    /// day.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn desk(&self, tenant: &TenantId, instance: &str) -> Result<Consumer, Error> {
+        let source = Source::Desk(format!("lectern.bridge.heard.{instance}").into(), tenant.clone());
+        self.until_stop(Consumer::new(self.clone(), source, ROOM_PREFETCH).opened()).await
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Of a message that is to outlive the broker.
+    pub(crate) fn properties(&self, purpose: Purpose, id: &str, message: &[u8]) -> BasicProperties {
+        let properties = BasicProperties::default().with_delivery_mode(delivery::PERSISTENT).with_message_id(id.into());
+        let properties = match purpose {
+            Purpose::Event => properties.with_content_type(delivery::CONTENT_TYPE.into()),
+            Purpose::Note => properties,
+        };
+        match self.keys().sign(purpose, message) {
+            Some(signed) => properties.with_headers(table(&[(signature::HEADER, text(&signed))])),
+            None => properties,
+        }
+    }
+
     pub(crate) async fn send(&self, kind: &'static str, letter: &Letter<'_>) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -230,6 +311,34 @@ impl Broker {
 
     fn unreachable(&self, source: Option<Cause>) -> Error {
         Error::Unreachable { at: link::at(&self.0.config), source }
+    }
+}
+
+/// An event as it goes out.
+struct Outgoing {
+    kind: &'static str,
+    exchange: Exchange,
+    key: String,
+    id: String,
+    message: Vec<u8>,
+}
+
+impl Outgoing {
+    fn of(event: &Event) -> Result<Self, Error> {
+        let (kind, message) = (event.body.kind(), event.to_json());
+        // What its readers would park must not go out.
+        Event::parse(&message).map_err(|source| Error::Unfit { kind, source })?;
+        Ok(Self { kind, exchange: event.exchange(), key: event.routing_key(), id: event.meta.id.clone(), message })
+    }
+
+    fn letter(&self, broker: &Broker) -> Letter<'_> {
+        Letter {
+            exchange: self.exchange.name(),
+            key: &self.key,
+            mandatory: self.exchange == Exchange::Commands,
+            message: &self.message,
+            properties: broker.properties(Purpose::Event, &self.id, &self.message),
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use lapin::options::{BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::AMQPErrorKind;
 use lapin::protocol::{AMQPHardError, BasicProperties};
-use lapin::{Acker, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
+
+use lapin::{Acker, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, PublisherConfirm};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -72,11 +73,14 @@ impl Link {
 
     /// Publishes and waits for the broker's word.
     pub(crate) async fn publish(&self, letter: &Letter<'_>) -> lapin::Result<Confirmation> {
+        self.begin(letter).await?.await
+    }
+
+    /// Publishes; the broker's word comes by what is returned. Words come in the order of what was published.
+    pub(crate) async fn begin(&self, letter: &Letter<'_>) -> lapin::Result<PublisherConfirm> {
         let options = BasicPublishOptions { mandatory: letter.mandatory, ..BasicPublishOptions::default() };
         let Letter { exchange, key, message, properties, .. } = letter;
-        let sent =
-            self.publisher.basic_publish((*exchange).into(), (*key).into(), options, message, properties.clone());
-        sent.await?.await
+        self.publisher.basic_publish((*exchange).into(), (*key).into(), options, message, properties.clone()).await
     }
 
     pub(crate) async fn close(&self) {

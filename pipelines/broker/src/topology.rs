@@ -1,7 +1,7 @@
 //! The exchanges and queues. Declaring is idempotent: every link begins with it, so a broker that lost everything is
 //! whole again when we are back.
 
-use events::Exchange;
+use events::{Exchange, TenantId};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
@@ -12,6 +12,9 @@ pub(crate) const PARKED: &str = "lectern.parked";
 const DEAD: &str = "lectern.dead";
 /// Deliveries beyond the first. A worker that dies five times over a message will die the sixth time.
 const DELIVERY_LIMIT: i32 = 5;
+
+const DESK_TTL_MS: i32 = 24 * 3600 * 1000;
+const DESK_LENGTH: i32 = 100_000;
 
 /// The durable work queues. Each is a quorum queue with a delivery limit of 5 whose dead letters are parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +78,30 @@ pub(crate) async fn declare(channel: &Channel) -> lapin::Result<()> {
         bind(channel, work.queue(), exchange.name(), pattern).await?;
     }
     Ok(())
+}
+
+/// What a bridge hears though it is away: who began to record, and what was asked to stop. Bounded, for a server that is
+/// watched no more leaves its queue behind: what is a day old or the hundred-thousandth is dropped, and parked nowhere.
+pub(crate) async fn desk(channel: &Channel, name: &str, tenant: &TenantId) -> lapin::Result<()> {
+    let arguments = [
+        ("x-queue-type", text("quorum")),
+        ("x-message-ttl", AMQPValue::LongInt(DESK_TTL_MS)),
+        ("x-max-length", AMQPValue::LongInt(DESK_LENGTH)),
+    ];
+    queue(channel, name, &arguments).await?;
+    for (exchange, kind) in [
+        (Exchange::Events, "recorder.joined"),
+        (Exchange::Events, "recording.started"),
+        (Exchange::Commands, "recording.stopped"),
+    ] {
+        bind(channel, name, exchange.name(), &format!("{tenant}.*.{kind}.*")).await?;
+    }
+    Ok(())
+}
+
+/// A queue that holds one message, the newest.
+pub(crate) async fn note(channel: &Channel, name: &str) -> lapin::Result<()> {
+    queue(channel, name, &[("x-queue-type", text("quorum")), ("x-max-length", AMQPValue::LongInt(1))]).await
 }
 
 async fn queue(channel: &Channel, name: &str, arguments: &[(&str, AMQPValue)]) -> lapin::Result<()> {

@@ -9,6 +9,8 @@ use events::{
     Basis, Body, EpochStored, Event, LayoutName, Meta, ParticipantNews, Platform, PolicyId, RecordingId,
     RecordingRequested, RoomId, SessionId, TenantId,
 };
+use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::protocol::BasicProperties;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{self, Server};
@@ -17,7 +19,7 @@ use crate::server::{self, Server};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn config(server: &Server, url: String) -> Config {
-    Config { url, user: server::USER.into(), password_file: Some(server.password_file()) }
+    Config { url, user: server::USER.into(), password_file: Some(server.password_file()), ..Config::default() }
 }
 
 pub(crate) async fn connect(config: &Config) -> Broker {
@@ -44,6 +46,10 @@ pub(crate) async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: im
 
 pub(crate) fn tenant() -> TenantId {
     TenantId::new("uni").unwrap()
+}
+
+pub(crate) fn policy() -> PolicyId {
+    PolicyId::new("lectures").unwrap()
 }
 
 pub(crate) fn event(id: &str, room: &str, body: Body) -> Event {
@@ -89,4 +95,37 @@ pub(crate) fn epoch_stored() -> Body {
     let session = SessionId::new("s").unwrap();
     let recording = RecordingId::derive(&tenant(), &session, &PolicyId::new("lectures").unwrap());
     Body::EpochStored(EpochStored { recording, epoch: 1, last: true, language: "nb".into() })
+}
+
+/// A client that is not ours: foreign publishers, and a look at what lies in a queue.
+pub(crate) async fn stranger(config: &Config) -> lapin::Channel {
+    let url = config.url.replace("//", &format!("//{}:{}@", server::USER, server::PASSWORD));
+    let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    // The channel keeps the connection.
+    channel
+}
+
+pub(crate) async fn say(channel: &lapin::Channel, exchange: &str, key: &str, message: &[u8]) {
+    say_with(channel, exchange, key, message, BasicProperties::default()).await;
+}
+
+pub(crate) async fn say_with(
+    channel: &lapin::Channel,
+    exchange: &str,
+    key: &str,
+    message: &[u8],
+    properties: BasicProperties,
+) {
+    let options = BasicPublishOptions::default();
+    let confirm = channel.basic_publish(exchange.into(), key.into(), options, message, properties);
+    confirm.await.unwrap().await.unwrap();
+}
+
+/// Takes the next message out of the parking queue: its body and why it is there.
+pub(crate) async fn parked(stranger: &lapin::Channel) -> Option<(Vec<u8>, String)> {
+    let got = stranger.basic_get("lectern.parked".into(), BasicGetOptions { no_ack: true }).await.unwrap()?;
+    let headers = got.properties.headers().clone().unwrap();
+    let reason = headers.inner()["x-lectern-reason"].as_long_string().unwrap().to_string();
+    Some((got.delivery.data, reason))
 }
