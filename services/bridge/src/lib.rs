@@ -13,10 +13,19 @@
 //! - **A run's id is derived** from server, room and the first news' time stamp, so a repeated message makes no second
 //!   run. The stamp is only a number: a server with a wrong clock is recorded like any other. Nothing is old here
 //!   either, for the queue of news lives for a minute; age and tombstones are judged by receivers ([`events::Gate`]).
-//! - **Nothing is stored.** A bridge that starts anew finds running rooms by its first look. It does not know their
-//!   earlier ids; where one of our bots is in the room the recording was asked for already, and it is not asked again.
-//!   Where the bot is away in that very moment a second recording of the same run begins: too much rather than nothing.
-//!   For the same reason one bridge serves a server, not two.
+//! - **Runs outlive the bridge**, in a durable queue of RabbitMQ that holds the newest list of them and no more
+//!   (`lectern.bridge.runs.{instance}`, [`memory::Memory`]): ids and times, nobody's name. There is no database to run,
+//!   the bridge needs this broker anyway, and a file would die with its machine. A run's id is written down before
+//!   anybody hears it, and an end until it was told, so that being killed at any moment costs nothing but a repeat. A
+//!   bridge that starts anew goes on under the old ids and looks: a room that is gone ends at once, one that is empty
+//!   after its time, and one that was emptied and filled again meanwhile is one run. Its people are told of anew. What
+//!   was asked for is not asked for again, and what was not yet decided is, under the same id, which is no second
+//!   recording. If the broker lost its disk, running rooms get new ids, and those where a bot of ours is are taken for
+//!   asked for. One bridge serves a server, not two.
+//! - **Who comes late is told again.** A worker that takes over a recording did not hear what was said while nobody held
+//!   it. So the bridge hears `recorder.joined` and `recording.started` on a durable queue
+//!   (`lectern.bridge.heard.{instance}`), and where that run has ended, or that recording was stopped, says so again.
+//!   Stops reach it there even when no recorder hears them. It remembers both for two days.
 //! - **Titles are asked for.** VideoRoom's news of 1.1.2 holds no title (its `created` is a number), so rules with a
 //!   title pattern read it from the server's list, in which rooms with `is_private` do not stand.
 //! - **Who asks names a room, not a run.** `recording.wanted` comes on a queue that all bridges share and is held
@@ -25,7 +34,9 @@
 
 pub mod config;
 mod janus;
+pub mod memory;
 pub mod news;
+pub mod past;
 pub mod policy;
 pub mod rooms;
 mod watch;
@@ -67,10 +78,14 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
             Err(broker::Error::Stopped) => break,
             tapped => tapped?,
         };
+        let heard = match broker.desk(&tenant, &server.instance).await {
+            Err(broker::Error::Stopped) => break,
+            heard => heard?,
+        };
         let (desk, wanted) = mpsc::channel(16);
         desks.insert(server.instance.clone(), desk);
         let watch = Watch::new(server, tenant.clone(), broker.clone(), policy.clone(), empty_after, stop.clone());
-        watches.spawn(watch.run(news, wanted));
+        watches.spawn(watch.run(news, heard, wanted));
     }
     if let Ok(wanted) = broker.work(Work::Want, WISHES).await {
         watches.spawn(wishes::deal(wanted, tenant, desks));

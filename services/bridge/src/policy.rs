@@ -397,6 +397,30 @@ mod tests {
         assert_eq!(hall.may_ask("hall", &room("1"), None), Err(Refusal::Recorded { rule: named("hall").unwrap() }));
     }
 
+    /// trust.md 6, row 11.
+    #[test]
+    fn a_run_is_recorded_twice_only_by_two_rules_that_may_be_asked_for() {
+        let rule = |id: &str, more: &str| {
+            format!("[[rule]]\nid = '{id}'\nlanguage = 'en'\nretention_days = 1\nbasis = 'consent'\n{more}\n")
+        };
+        let asked = rule("asked", "room = ['7']\non_request = true");
+        let live = rule("live", "room = ['7']\non_request = true\nwebinar = true");
+        let (tenant, session) = (events::TenantId::new("uni").unwrap(), events::SessionId::new("s").unwrap());
+        let id = |policy: &Policy, named: &str| {
+            let named = PolicyId::new(named).unwrap();
+            let rule = policy.ask("hall", &room("7"), None, Some(&named)).map(|rule| rule.id.clone());
+            rule.map(|rule| events::RecordingId::derive(&tenant, &session, &rule))
+        };
+        let both = Policy::parse(&[asked.as_str(), live.as_str()].concat()).unwrap();
+        let (first, second) = (id(&both, "asked").unwrap(), id(&both, "live").unwrap());
+        assert_ne!(first, second, "the second has a recording of its own");
+        assert_eq!(id(&both, "live").unwrap(), second, "and asked for again it is the same");
+        // Recorded by policy, the room is not recorded by another on a wish.
+        let recorded = Policy::parse(&[rule("lectures", "room = ['7']").as_str(), live.as_str()].concat()).unwrap();
+        assert!(matches!(id(&recorded, "live"), Err(Refusal::Recorded { .. })));
+        assert!(matches!(id(&both, "lectures"), Err(Refusal::Unknown { .. })));
+    }
+
     #[test]
     fn a_request_carries_the_rule() {
         let policy = Policy::parse(&format!("{RULE}webinar = true\nlayout = 'grid'\nmax_seconds = 60\n")).unwrap();

@@ -2,15 +2,21 @@
 //!
 //! A run begins with the first person (or their media) and ends when the room is destroyed or has been empty for a
 //! while. Our own bots are no people: a room that holds only them is empty.
+//!
+//! What must outlive this process is a [`Memory`]. A run that comes back out of it has its old session id and is not sure
+//! of anything else: it ends by no clock before it was looked at, and a room that was emptied and filled again meanwhile
+//! is the same run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use events::{Body, ParticipantNews, RoomEnded, RoomId, RoomStarted, SessionId, TrackNews};
+use events::{Body, ParticipantNews, RecordingStopped, RoomEnded, RoomId, RoomStarted, SessionId, TenantId, TrackNews};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use crate::memory::{Kept, Memory};
 use crate::news::{Fact, What};
+use crate::past::{Past, Recorder};
 
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,9 @@ pub struct Rooms {
     instance: String,
     empty_after: Duration,
     runs: BTreeMap<RoomId, Run>,
+    past: Past,
+    /// Counts what [`Memory`] would tell otherwise.
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -48,6 +57,10 @@ struct Run {
     empty_since: Option<OffsetDateTime>,
     /// When the run began, while it is not decided yet whether to ask for a recording.
     undecided: Option<OffsetDateTime>,
+    /// A recording was asked for.
+    recorded: bool,
+    /// It is of an earlier process, and nobody has looked whether it still is.
+    unsure: bool,
 }
 
 /// A run for which it is to be decided whether to ask for a recording.
@@ -61,13 +74,14 @@ pub struct Undecided {
 impl Rooms {
     #[must_use]
     pub fn new(instance: &str, empty_after: Duration) -> Self {
-        Self { instance: instance.to_owned(), empty_after, runs: BTreeMap::new() }
+        Self { instance: instance.to_owned(), empty_after, runs: BTreeMap::new(), past: Past::default(), changes: 0 }
     }
 
     /// Takes in one fact.
     pub fn hear(&mut self, fact: &Fact, now: OffsetDateTime) -> Vec<Tiding> {
         let Fact { room, at, what } = fact;
         let mut told = Vec::new();
+        let empty = self.is_empty(room);
         match what {
             What::Joined { bot: true, .. } | What::Published { bot: true, .. } => {}
             What::Joined { who, .. } => self.run(room, *at, now, &mut told).join(who, *at, &mut told),
@@ -82,24 +96,31 @@ impl Rooms {
                     run.leave(who, *at, now, &mut told);
                 }
             }
-            What::Destroyed => told.extend(self.end(room, "destroyed")),
+            What::Destroyed => told.extend(self.end(room, "destroyed", now)),
         }
+        self.changes += u64::from(empty != self.is_empty(room));
         told
+    }
+
+    /// Whether a run goes on in an empty room; None when there is none.
+    fn is_empty(&self, room: &RoomId) -> Option<bool> {
+        self.runs.get(room).map(|run| run.empty_since.is_some())
     }
 
     /// Corrects what was heard by what `room` really holds; None when the server has no such room. A run that nobody
     /// told us of begins here, and one whose bot is there was asked for already.
     pub fn see(&mut self, room: &RoomId, presence: Option<&Presence>, now: OffsetDateTime) -> Vec<Tiding> {
-        let Some(presence) = presence else { return self.end(room, "gone").into_iter().collect() };
+        let Some(presence) = presence else { return self.end(room, "gone", now).into_iter().collect() };
         if presence.people.is_empty() && !self.runs.contains_key(room) {
             return Vec::new();
         }
         let at = micros(now);
         let mut told = Vec::new();
+        let empty = self.is_empty(room);
         let run = self.run(room, at, now, &mut told);
-        if presence.bot {
-            run.undecided = None;
-        }
+        let asked = presence.bot && (run.undecided.take().is_some() || !run.recorded);
+        run.recorded |= presence.bot;
+        run.unsure = false;
         for (who, publishes) in &presence.people {
             if *publishes { run.publish(who, at, &mut told) } else { run.listen(who, at, &mut told) }
         }
@@ -107,14 +128,76 @@ impl Rooms {
         for who in gone {
             run.leave(&who, at, now, &mut told);
         }
+        if run.people.is_empty() {
+            run.empty_since.get_or_insert(now);
+        }
+        self.changes += u64::from(asked || empty != self.is_empty(room));
         told
     }
 
     /// Ends what has been empty for long enough.
     pub fn tick(&mut self, now: OffsetDateTime) -> Vec<Tiding> {
-        let over = |run: &&Run| run.empty_since.is_some_and(|since| now - since >= self.empty_after);
+        self.changes += u64::from(self.past.forget(now));
+        let over = |run: &&Run| !run.unsure && run.empty_since.is_some_and(|since| now - since >= self.empty_after);
         let rooms: Vec<_> = self.runs.values().filter(over).map(|run| run.room.clone()).collect();
-        rooms.iter().filter_map(|room| self.end(room, "empty")).collect()
+        rooms.iter().filter_map(|room| self.end(room, "empty", now)).collect()
+    }
+
+    /// Takes up what an earlier process left, before anything else is heard; returns what it may not have told any more.
+    pub fn restore(&mut self, memory: Memory) -> Vec<Tiding> {
+        let moment = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).ok();
+        for Kept { room, session, undecided, recorded, empty_since } in memory.runs {
+            let run = Run {
+                room: room.clone(),
+                session,
+                people: BTreeSet::new(),
+                publishing: BTreeSet::new(),
+                empty_since: empty_since.and_then(moment),
+                undecided: undecided.and_then(moment),
+                recorded,
+                unsure: true,
+            };
+            self.runs.insert(room, run);
+        }
+        self.past = memory.past;
+        self.changes += 1;
+        self.past.untold()
+    }
+
+    /// What must outlive this process, as it is now.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let kept = |run: &Run| Kept {
+            room: run.room.clone(),
+            session: run.session.clone(),
+            undecided: run.undecided.map(OffsetDateTime::unix_timestamp),
+            recorded: run.recorded,
+            empty_since: run.empty_since.map(OffsetDateTime::unix_timestamp),
+        };
+        Memory::of(self.runs.values().map(kept).collect(), self.past.clone())
+    }
+
+    /// Another number than before means another [`Rooms::memory`].
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Everything that was given out has been told.
+    pub fn told(&mut self) {
+        self.past.told();
+        self.changes += 1;
+    }
+
+    /// Somebody stopped a recording of a run, be it over or not known.
+    pub fn stopped(&mut self, room: &RoomId, session: &SessionId, stop: &RecordingStopped, now: OffsetDateTime) {
+        self.changes += u64::from(self.past.stops(room, session, stop, now));
+    }
+
+    /// Somebody began to record, or does again: what they must hear, for they may have come too late for it.
+    #[must_use]
+    pub fn again(&self, tenant: &TenantId, recorder: &Recorder) -> Vec<Tiding> {
+        self.past.again(tenant, recorder)
     }
 
     /// Every room that runs.
@@ -141,10 +224,20 @@ impl Rooms {
         self.runs.values().filter_map(open).collect()
     }
 
-    /// It is decided.
-    pub fn decided(&mut self, room: &RoomId) {
+    /// It is decided, and a recording was asked for or not.
+    pub fn decided(&mut self, room: &RoomId, recorded: bool) {
         if let Some(run) = self.runs.get_mut(room) {
             run.undecided = None;
+            run.recorded |= recorded;
+            self.changes += 1;
+        }
+    }
+
+    /// A recording was asked for by a person.
+    pub fn recorded(&mut self, room: &RoomId) {
+        if let Some(run) = self.runs.get_mut(room) {
+            run.recorded = true;
+            self.changes += 1;
         }
     }
 
@@ -159,14 +252,18 @@ impl Rooms {
                 publishing: BTreeSet::new(),
                 empty_since: None,
                 undecided: Some(now),
+                recorded: false,
+                unsure: false,
             };
             told.push(run.tiding(String::new(), Body::RoomStarted(RoomStarted {})));
             run
         })
     }
 
-    fn end(&mut self, room: &RoomId, reason: &str) -> Option<Tiding> {
+    fn end(&mut self, room: &RoomId, reason: &str, now: OffsetDateTime) -> Option<Tiding> {
         let run = self.runs.remove(room)?;
+        self.past.ends(room, &run.session, reason, run.recorded, now);
+        self.changes += 1;
         Some(run.tiding(String::new(), Body::RoomEnded(RoomEnded { reason: reason.to_owned() })))
     }
 }

@@ -1,12 +1,13 @@
 //! One Janus server: hears its news, looks for itself now and then, tells what became of it, and asks for recordings.
 
 mod asked;
+mod desk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Delivery, RawConsumer};
+use broker::{Broker, Consumer, Delivery, RawConsumer};
 use events::{Body, Event, Meta, Platform, RoomId, TenantId, event_id};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -17,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Server;
 use crate::janus::{Visit, VisitError};
+use crate::memory::Memory;
 use crate::news;
 use crate::policy::{Decision, Policy};
 use crate::rooms::{Rooms, Tiding, Undecided};
@@ -37,6 +39,8 @@ pub(crate) struct Watch {
     rooms: Rooms,
     wishes: Wishes<Delivery>,
     stop: CancellationToken,
+    /// [`Rooms::changes`] as the broker has them.
+    kept: u64,
     /// When to look again.
     look: Instant,
     /// Said once: nothing a warning per message would add to.
@@ -56,20 +60,36 @@ impl Watch {
         let rooms = Rooms::new(&server.instance, empty_after);
         let look = Instant::now();
         let wishes = Wishes::default();
-        Self { server, tenant, broker, policy, rooms, wishes, stop, look, told_of_foreign_rooms: false, blind: false }
+        Self {
+            server,
+            tenant,
+            broker,
+            policy,
+            rooms,
+            wishes,
+            stop,
+            kept: 0,
+            look,
+            told_of_foreign_rooms: false,
+            blind: false,
+        }
     }
 
     /// Watches until the broker's consumers end.
-    pub(crate) async fn run(mut self, mut news: RawConsumer, mut wanted: mpsc::Receiver<Delivery>) {
+    pub(crate) async fn run(mut self, mut news: RawConsumer, mut desk: Consumer, mut wanted: mpsc::Receiver<Delivery>) {
+        if !self.restore().await {
+            return;
+        }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                message = news.next() => match message {
-                    Some(message) => self.hear(&message).await,
+                messages = news.next() => match messages {
+                    Some(messages) => self.hear(&messages).await,
                     None => return,
                 },
+                Some(delivery) = desk.next() => self.attend(delivery).await,
                 Some(wish) = wanted.recv() => self.want(wish).await,
                 _ = tick.tick() => {
                     let now = OffsetDateTime::now_utc();
@@ -84,20 +104,68 @@ impl Watch {
             if due || (open && !self.blind) {
                 self.look_and_decide(due).await;
             }
+            self.remember().await;
         }
     }
 
-    async fn hear(&mut self, message: &[u8]) {
-        let news = news::read(message, &self.server.sign);
-        if news.foreign_rooms > 0 && !self.told_of_foreign_rooms {
-            self.told_of_foreign_rooms = true;
-            let instance = &self.server.instance;
-            warn!(instance, "rooms whose ids are not 1 to 64 of A-Z, a-z, 0-9, '_' and '-' cannot be recorded");
+    /// Takes up what an earlier bridge left. False when told to stop meanwhile.
+    async fn restore(&mut self) -> bool {
+        let name = self.notebook();
+        let note = loop {
+            match self.broker.kept(&name).await {
+                Ok(note) => break note,
+                Err(error) => {
+                    warn!(%error, "what an earlier bridge left cannot be fetched yet");
+                    tokio::select! {
+                        () = self.stop.cancelled() => return false,
+                        () = tokio::time::sleep(TICK) => {}
+                    }
+                }
+            }
+        };
+        match note.as_deref().map(Memory::read) {
+            None => {}
+            Some(Ok(memory)) => {
+                let untold = self.rooms.restore(memory);
+                info!(instance = self.server.instance, runs = self.rooms.running().count(), "going on with what ran");
+                self.tell(untold).await;
+            }
+            Some(Err(error)) => error!(instance = self.server.instance, %error, "beginning anew"),
         }
-        for fact in &news.facts {
-            let tidings = self.rooms.hear(fact, OffsetDateTime::now_utc());
-            self.tell(tidings).await;
+        true
+    }
+
+    /// Has the broker keep what must outlive us. No more than that is lost when it cannot: it is tried again with the
+    /// next thing that happens, and every second.
+    async fn remember(&mut self) {
+        let changes = self.rooms.changes();
+        if changes == self.kept {
+            return;
         }
+        match self.broker.keep(&self.notebook(), &self.rooms.memory().write()).await {
+            Ok(()) => self.kept = changes,
+            Err(error) => warn!(%error, "the runs could not be written down yet"),
+        }
+    }
+
+    fn notebook(&self) -> String {
+        format!("lectern.bridge.runs.{}", self.server.instance)
+    }
+
+    async fn hear(&mut self, messages: &[Vec<u8>]) {
+        let mut tidings = Vec::new();
+        for message in messages {
+            let news = news::read(message, &self.server.sign);
+            if news.foreign_rooms > 0 && !self.told_of_foreign_rooms {
+                self.told_of_foreign_rooms = true;
+                let instance = &self.server.instance;
+                warn!(instance, "rooms whose ids are not 1 to 64 of A-Z, a-z, 0-9, '_' and '-' cannot be recorded");
+            }
+            for fact in &news.facts {
+                tidings.extend(self.rooms.hear(fact, OffsetDateTime::now_utc()));
+            }
+        }
+        self.tell(tidings).await;
     }
 
     /// Asks Janus, about every room when `all` and else about undecided ones, then decides.
@@ -159,8 +227,10 @@ impl Watch {
     async fn decide(&mut self, run: &Undecided, title: Option<&str>) {
         let Undecided { room, session, .. } = run;
         let policy = self.policy.clone();
+        let mut recorded = false;
         match policy.decide(&self.server.instance, room, title) {
             Decision::Record(rule) => {
+                recorded = true;
                 info!(%room, %session, policy = %rule.id, "asking for a recording");
                 let body = Body::RecordingRequested(rule.request("policy"));
                 let sequence = rule.id.to_string();
@@ -169,17 +239,30 @@ impl Watch {
             Decision::OnRequest(rule) => info!(%room, %session, policy = %rule.id, "recorded when somebody asks"),
             Decision::Leave => info!(%room, %session, "no rule records this room"),
         }
-        self.rooms.decided(room);
+        self.rooms.decided(room, recorded);
     }
 
     /// Publishes in order. While the broker is away nothing else happens here: what the news queue cannot hold, the
     /// next look finds. False when something could not be told, or not before the stop.
-    async fn tell(&self, tidings: Vec<Tiding>) -> bool {
+    ///
+    /// The id of a run is written down before anybody hears it, and its end is forgotten only when it was told: whenever
+    /// we are killed, nobody records under an id that our successor does not know.
+    async fn tell(&mut self, tidings: Vec<Tiding>) -> bool {
+        if tidings.is_empty() {
+            return true;
+        }
+        let begun = tidings.iter().any(|tiding| matches!(tiding.body, Body::RoomStarted(_)));
+        let ended = tidings.iter().any(|tiding| matches!(tiding.body, Body::RoomEnded(_)));
+        if begun {
+            self.remember().await;
+        }
+        let events: Vec<Event> = tidings.into_iter().map(|tiding| self.event(tiding)).collect();
         let mut all = true;
-        for tiding in tidings {
-            let event = self.event(tiding);
+        let answers = self.broker.publish_all(&events).await;
+        for (at, mut told) in answers.into_iter().enumerate() {
+            let event = &events[at];
             let kind = event.body.kind();
-            while let Err(error) = self.broker.publish(&event).await {
+            while let Err(error) = told {
                 if !error.is_passing() {
                     error!(kind, %error, "an event could not be told");
                     all = false;
@@ -190,7 +273,11 @@ impl Watch {
                     () = self.stop.cancelled() => return false,
                     () = tokio::time::sleep(TICK) => {}
                 }
+                told = self.broker.publish(event).await;
             }
+        }
+        if ended {
+            self.rooms.told();
         }
         all
     }

@@ -69,6 +69,8 @@ impl Watch {
                     }
                     return;
                 }
+                self.rooms.recorded(&wish.room);
+                self.remember().await;
             }
             Err(refusal) => warn!(%room, %session, %refusal, "a recording was asked for and is refused"),
         }
