@@ -48,6 +48,8 @@ mod held;
 mod keep;
 mod log;
 mod origin;
+#[cfg(test)] // Until the clerk puts its events there.
+mod outbox;
 mod process;
 mod steward;
 mod take;
