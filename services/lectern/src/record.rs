@@ -1,9 +1,9 @@
 //! `lectern record`: wishes to the bridge and commands to running recorders, sent as events like anybody else's.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bridge::policy::Policy;
 use broker::Broker;
 use chassis::Sections;
@@ -20,6 +20,9 @@ use crate::recordings;
 
 /// A person waits; a broker that is merely restarted is back within this.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than another worker needs to take up a recording whose worker died, or than a recorder needs to store its end.
+const TAKEN_OVER: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(500);
 /// Who asks, as recorders and records tell it.
 const OPERATOR: &str = "operator";
 
@@ -83,8 +86,8 @@ async fn start(
 
 async fn stop(recording: RecordingId, sections: &Sections, json: bool) -> Result<ExitCode> {
     let store = recordings::store(sections).await?;
-    let (_, record) = recordings::find(&store, recording).await?;
-    if !matches!(record.phase, Phase::Claimed | Phase::Recording) {
+    let (path, record) = recordings::find(&store, recording).await?;
+    if !runs(record.phase) {
         bail!("recording {recording} does not run any more; `lectern recordings show {recording}` tells how it ended");
     }
     let meta = Meta {
@@ -98,13 +101,52 @@ async fn stop(recording: RecordingId, sections: &Sections, json: bool) -> Result
     };
     let body =
         Body::RecordingStopped(RecordingStopped { policy: record.policy.clone(), requested_by: OPERATOR.into() });
-    send(sections, &Event { meta, body }).await?;
+    let event = Event { meta, body };
+    let ended = with_broker(sections, async |broker| {
+        let deadline = Instant::now() + TAKEN_OVER;
+        // Nobody may hold the recording just now, when its worker has died. The bridge then keeps the stop and tells it
+        // to whoever goes on; without a bridge either, the recorder that does will be bound within this time.
+        while let Err(error) = broker.publish(&event).await {
+            if !matches!(error, broker::Error::Unroutable { .. }) {
+                return Err(error.into());
+            }
+            if Instant::now() > deadline {
+                return Err(anyhow!(
+                    "nobody heard it: neither the bridge nor a recorder that holds {recording} is running; see that the \
+                     bridge runs, then ask again"
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        while Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+            // A store that does not answer says nothing about the stop.
+            if let Ok((found, _)) = storage::recordings::state(&store, &path).await
+                && !runs(found.phase)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+    .await?;
     if json {
-        println!("{}", serde_json::json!({ "recording": recording, "asked": "stop" }));
+        println!("{}", serde_json::json!({ "recording": recording, "asked": "stop", "ended": ended }));
+    } else if ended {
+        println!("Recording {recording} has ended; `lectern recordings show {recording}` tells what became of it.");
     } else {
-        println!("Asked the recorder to end {recording}; `lectern recordings show {recording}` tells when it has.");
+        println!(
+            "Asked for the end of {recording}, which has not come within {} s: its recorder may still be storing, or \
+             nobody holds it just now. The wish is kept, and told to whoever takes it up; `lectern recordings show \
+             {recording}` tells when it has ended.",
+            TAKEN_OVER.as_secs()
+        );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn runs(phase: Phase) -> bool {
+    matches!(phase, Phase::Claimed | Phase::Recording)
 }
 
 fn now() -> String {
@@ -112,18 +154,21 @@ fn now() -> String {
 }
 
 async fn send(sections: &Sections, event: &Event) -> Result<()> {
+    with_broker(sections, async |broker| Ok(broker.publish(event).await?)).await
+}
+
+async fn with_broker<T>(sections: &Sections, ask: impl AsyncFnOnce(&Broker) -> Result<T>) -> Result<T> {
     let config: broker::Config = sections.section("broker")?;
-    let sent = async {
-        let broker = Broker::connect(&config, CancellationToken::new()).await?;
-        broker.publish(event).await?;
-        broker.close().await;
-        Ok(())
-    };
-    tokio::time::timeout(PATIENCE, sent).await.unwrap_or_else(|_| {
+    let connected = tokio::time::timeout(PATIENCE, Broker::connect(&config, CancellationToken::new())).await;
+    let Ok(connected) = connected else {
         bail!(
             "the broker did not take it within {} s; is it running, and is [broker] right? \
              See `lectern check-config`, then ask again",
             PATIENCE.as_secs()
         )
-    })
+    };
+    let broker = connected?;
+    let answer = ask(&broker).await?;
+    broker.close().await;
+    Ok(answer)
 }
