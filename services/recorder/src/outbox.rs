@@ -478,24 +478,28 @@ mod tests {
         assert_eq!(told, ids(0..u64::try_from(told.len()).unwrap()));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_broker_that_is_away_is_waited_for_and_then_gets_all_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(folder.path()).unwrap();
         for n in 0..30 {
             outbox.put(&event(n, back));
         }
-        let post = Post { away: Mutex::new(20), ..Post::default() };
-        let since = tokio::time::Instant::now();
-        let stop = CancellationToken::new();
-        tokio::select! {
-            () = outbox.drain(&post, &stop) => panic!("it ended by itself"),
-            () = outbox.empty() => {}
-        }
-        let took = since.elapsed();
+        let post = Post { away: Mutex::new(4), ..Post::default() };
+        let since = Instant::now();
+        drained(&outbox, &post).await;
         assert_eq!(post.ids(), ids(0..30));
-        // 0.2, 0.4, ... 25.6, then 30 s each, or half of it.
-        assert!((Duration::from_secs(190)..Duration::from_secs(420)).contains(&took), "{took:?}");
+        // 0.2, 0.4, 0.8 and 1.6 s, or half of it.
+        assert!(since.elapsed() >= Duration::from_millis(1500), "{:?}", since.elapsed());
+    }
+
+    #[test]
+    fn pauses_double_to_a_limit_and_are_never_nothing() {
+        let pauses: Vec<_> = (1..40).map(pause).collect();
+        assert!(pauses[0] >= SOONEST / 2 && pauses[0] <= SOONEST, "{:?}", pauses[0]);
+        assert!(pauses[3] >= SOONEST * 4 && pauses[3] <= SOONEST * 8, "{:?}", pauses[3]);
+        assert!(pauses[20..].iter().all(|pause| (LATEST / 2..=LATEST).contains(pause)));
+        assert!(pauses[20..].iter().any(|pause| *pause != pauses[20]), "they are not all alike");
     }
 
     #[tokio::test]
