@@ -1,7 +1,7 @@
 //! What one worker does of one recording: an epoch, and when its media process dies, the next one at once, while what the
 //! first has recorded is still on its way into the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use claim::{Phase, Record};
@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{Instrument, error, warn};
 
+use crate::blame::Blame;
 use crate::clerk::{Clerk, Duty, Held, failed, now};
 use crate::drive::drive;
 use crate::effects::{Effects, Parts};
@@ -28,18 +29,32 @@ const LOBBY_AGAIN: Duration = Duration::from_secs(2 * 60);
 /// Before the next epoch, when this one has not come so far as to be live: whatever is wrong may pass.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where a dead media process's recording is passed on to.
-pub(crate) type Again = mpsc::UnboundedSender<Held>;
+/// What one epoch leaves to the next one of this worker.
+#[derive(Clone)]
+pub(crate) struct Next {
+    /// Where a dead media process's recording is passed on to.
+    pub(crate) again: mpsc::UnboundedSender<Held>,
+    /// Which track kills media processes.
+    pub(crate) blame: Arc<Mutex<Blame>>,
+}
+
+impl Next {
+    pub(crate) fn blame(&self) -> MutexGuard<'_, Blame> {
+        // A death is counted whole or not at all.
+        self.blame.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Records what is ours, to its end or until another worker has it.
 pub(crate) async fn record(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>) {
     let (meta, asked) = (job.meta.clone(), job.asked.clone());
     let (again, mut passed_on) = mpsc::unbounded_channel();
+    let blame = Arc::new(Mutex::new(Blame::default()));
     let mut epochs = JoinSet::new();
     let begin = |epochs: &mut JoinSet<()>, job: Job| {
-        let (shop, news, again) = (shop.clone(), news.clone(), again.clone());
+        let (shop, news, next) = (shop.clone(), news.clone(), Next { again: again.clone(), blame: blame.clone() });
         let span = telemetry::span(&job.held.record);
-        epochs.spawn(async move { one(&shop, job, news, again).await }.instrument(span));
+        epochs.spawn(async move { one(&shop, job, news, next).await }.instrument(span));
     };
     begin(&mut epochs, job);
     loop {
@@ -60,15 +75,15 @@ pub(crate) async fn record(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Opt
 }
 
 /// One epoch.
-async fn one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>, again: Again) {
+async fn one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>, next: Next) {
     let note = Note::new(&job.held.path, &job.held.record.owner);
-    drive_one(shop, job, news, again).await;
+    drive_one(shop, job, news, next).await;
     shop.desk.notes.forget(&note);
 }
 
-async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>, again: Again) {
+async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room>>, next: Next) {
     let meta = job.meta.clone();
-    let clerk = Clerk::begin(job.held.clone(), &meta, shop.desk.store.clone(), shop.herald.clone());
+    let clerk = Clerk::begin(job.held.clone(), &meta, shop.desk.store.clone(), shop.outbox.clone());
     let server = shop.config.server(&meta.instance);
     let joined = server.ok_or(Reason::UnknownInstance).and_then(|server| {
         shop.config.join(server, &meta.room).map(|join| (server, join)).map_err(|why| {
@@ -99,7 +114,7 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
         pipeline: shop.config.recorder.pipeline.clone(),
         limits,
         seed: u64::from(record.epoch) ^ record.created.0.unsigned_abs(),
-        caution: session::Caution::default(),
+        caution: next.blame().caution(),
     };
     let place = Place {
         path: job.held.path.clone(),
@@ -125,7 +140,7 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
         origin,
         log: Log::begin(&spec, begun),
         sign: janus.sign.clone(),
-        again,
+        next,
         shy: shop.desk.shy.clone(),
     };
     let effects = Effects::new(job, parts);
@@ -135,7 +150,7 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
 /// Finishes a recording that nobody is to record any more, for `reason`.
 pub(crate) async fn close(shop: &Shop, held: Held, asked: &Meta, reason: Reason, earlier: bool) {
     let record = held.record.clone();
-    let clerk = Clerk::begin(held, asked, shop.desk.store.clone(), shop.herald.clone());
+    let clerk = Clerk::begin(held, asked, shop.desk.store.clone(), shop.outbox.clone());
     let nothing = match reason {
         Reason::RoomEnded => (Phase::Empty, failed(&record, reason, false)),
         _ => (Phase::Failed, failed(&record, reason, true)),

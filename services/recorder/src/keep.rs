@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use media::{Init, MediaTime, Part, PipelineSpec, Rendition, SegmentClosed, WallTime};
-use session::{Object, Storage};
+use media::{Init, MediaTime, Part, PipelineSpec, Rendition, SegmentClosed, Source, WallTime};
+use session::{Object, Storage, Suspect};
 use storage::clock;
 use storage::journal::{Entry, Gap, RenditionInfo};
 use storage::{Journal, Receipt, RecordingPath, SealKey, Spool, Store, StoreError};
@@ -132,6 +132,18 @@ impl Keeper {
     pub(crate) fn gap(&mut self, from: WallTime, to: WallTime, why: &str) {
         let at = |wall: WallTime| MediaTime::default().plus(wall.since(self.journal.began));
         self.journal.gaps.push(Gap { from: at(from), to: at(to), why: why.into() });
+    }
+
+    /// A track is not recorded any more, to the end of the recording.
+    pub(crate) fn shunned(&mut self, suspect: &Suspect, from: WallTime) {
+        let what = match suspect.source {
+            Source::Camera => "camera",
+            Source::Microphone => "microphone",
+            Source::Screen => "screen",
+            Source::ScreenAudio => "screen's sound",
+        };
+        let why = format!("a participant's {what} is left out from here on: it killed the media process");
+        self.gap(from, from, &why);
     }
 
     /// At least one segment was closed.

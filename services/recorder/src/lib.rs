@@ -48,7 +48,6 @@ mod held;
 mod keep;
 mod log;
 mod origin;
-#[cfg(test)] // Until the clerk puts its events there.
 mod outbox;
 mod process;
 mod steward;

@@ -20,12 +20,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::clerk::Herald;
+use crate::clerk::{Herald, IN_HASTE};
 use crate::config::Config;
 use crate::epoch;
 use crate::held::Notes;
+use crate::outbox::Outbox;
 use crate::process::{Launch, MediaProgram};
 use crate::steward;
 use crate::take::{Desk, Taken};
@@ -47,7 +48,7 @@ pub(crate) struct Shop {
     pub(crate) config: Config,
     pub(crate) desk: Desk,
     pub(crate) spool: Spool,
-    pub(crate) herald: Arc<dyn Herald>,
+    pub(crate) outbox: Outbox,
     pub(crate) launch: Arc<dyn Launch>,
 }
 
@@ -100,8 +101,9 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let (connected, line) = watch::channel(None);
     let line = Line(line);
     let broker_config = config.broker.clone();
-    let (herald, launch) = (Arc::new(line.clone()), Arc::new(MediaProgram(program)));
-    let shop = Arc::new(Shop { config, desk, spool: spool.clone(), herald, launch });
+    let outbox = Outbox::open(&config.recorder.work.join("outbox"))?;
+    let launch = Arc::new(MediaProgram(program));
+    let shop = Arc::new(Shop { config, desk, spool: spool.clone(), outbox, launch });
 
     let orphans = tokio::task::spawn_blocking(move || spool.orphans()).await??;
     let mut beside = JoinSet::new();
@@ -113,8 +115,9 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
             while !stop.is_cancelled() && !orphans.upload(Instant::now() + ORPHANS_FIRST, &stop).await {}
         });
     }
+    beside.spawn(storage::store::watch(shop.desk.store.clone(), storage::store::HOURLY, stop.clone()));
     let connecting = connect(broker_config, connected, stop.clone());
-    let (connection, ()) = tokio::join!(connecting, serve(&shop, &line));
+    let (connection, ()) = tokio::join!(connecting, serve_and_tell(&shop, &line));
     beside.shutdown().await;
     if let Some(broker) = connection? {
         broker.close().await;
@@ -192,6 +195,23 @@ impl Orphans {
     }
 }
 
+/// Serves, while events go out; then brings out what is left, in haste. What the broker has not taken by then lies in the
+/// outbox for the next start.
+async fn serve_and_tell(shop: &Arc<Shop>, line: &Line) {
+    let served = async {
+        serve(shop, line).await;
+        if tokio::time::timeout(IN_HASTE, shop.outbox.empty()).await.is_err() {
+            warn!(events = shop.outbox.pending(), "events wait for the broker; the next start brings them out");
+        }
+    };
+    // It ends with `served`.
+    let for_ever = CancellationToken::new();
+    tokio::select! {
+        () = served => {}
+        () = shop.outbox.drain(line, &for_ever) => {}
+    }
+}
+
 async fn serve(shop: &Arc<Shop>, line: &Line) {
     let slots = usize::from(shop.config.recorder.slots);
     let (tell, mut due) = mpsc::channel(DUE);
@@ -206,7 +226,11 @@ async fn serve(shop: &Arc<Shop>, line: &Line) {
     let mut recordings = JoinSet::new();
     info!(slots, "recorder takes requests");
     loop {
-        let free = slots.saturating_sub(recordings.len());
+        let room = shop.spool.level().takes_new();
+        if !room {
+            debug!("the spool is too full for another recording");
+        }
+        let free = if room { slots.saturating_sub(recordings.len()) } else { 0 };
         tokio::select! {
             biased;
             () = shop.desk.stop.cancelled() => break,

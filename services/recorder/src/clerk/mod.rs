@@ -2,13 +2,12 @@
 //! the recording wait.
 //!
 //! # Design
-//! Two lanes. The record's changes go one after the other into the store ([`scribe`]), signs of life between them, and an
-//! event goes out only after the changes that were asked for before it, so that whoever hears of it finds what it speaks
-//! of. Events go out on a lane of their own, so that a broker that is away holds up no record.
+//! One lane: the record's changes go one after the other into the store ([`scribe`]), signs of life between them, and an
+//! event goes to the outbox only after the changes that were asked for before it, so that whoever hears of it finds what
+//! it speaks of. From the outbox it goes out by itself, so that a broker that is away holds up no record.
 
 mod scribe;
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claim::{Holder, Phase, Record};
@@ -20,15 +19,16 @@ use storage::{Description, RecordingPath, SealKey, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, warn};
+use tracing::{Instrument, error};
 
+use crate::outbox::Outbox;
 use scribe::Scribe;
 
-/// Between two tries of a record or an event. There is one of each at a time, and people wait for them.
+/// Between two tries of a record. There is one at a time, and people wait for it.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// For the record and the events of the end, when this worker is to end too. Shorter than any grace period.
-const IN_HASTE: Duration = Duration::from_secs(30);
+/// For the record of the end, or for events, when this worker is to end too. Shorter than any grace period.
+pub(crate) const IN_HASTE: Duration = Duration::from_secs(30);
 
 /// Publishes events. The second implementation is the tests', which keep them.
 pub(crate) trait Herald: Send + Sync {
@@ -77,21 +77,19 @@ pub(crate) struct LastResort {
 pub(crate) struct Clerk {
     duties: mpsc::UnboundedSender<Duty>,
     told: mpsc::UnboundedReceiver<Claim>,
-    lanes: JoinSet<()>,
+    lane: JoinSet<()>,
 }
 
 impl Clerk {
     /// `asked` is the envelope of the request: what is told is about the same room.
-    pub(crate) fn begin(held: Held, asked: &Meta, store: Store, herald: Arc<dyn Herald>) -> Self {
+    pub(crate) fn begin(held: Held, asked: &Meta, store: Store, outbox: Outbox) -> Self {
         let (duties, todo) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        let (news, letters) = mpsc::unbounded_channel();
-        let mut lanes = JoinSet::new();
+        let mut lane = JoinSet::new();
         let holder = Holder::new(held.record, held.etag);
-        let scribe = Scribe::new(held.path, holder, asked.clone(), store, news, tell);
-        lanes.spawn(scribe.work(todo).in_current_span());
-        lanes.spawn(post(letters, herald).in_current_span());
-        Self { duties, told, lanes }
+        let scribe = Scribe::new(held.path, holder, asked.clone(), store, outbox, tell);
+        lane.spawn(scribe.work(todo).in_current_span());
+        Self { duties, told, lane }
     }
 
     pub(crate) fn put(&self, duty: Duty) {
@@ -109,35 +107,15 @@ impl Clerk {
 
     /// Does what is left, however long that takes; once told to stop, for [`IN_HASTE`] more.
     pub(crate) async fn finish(self, stop: &CancellationToken) {
-        let Self { duties, mut lanes, .. } = self;
+        let Self { duties, mut lane, .. } = self;
         drop(duties);
         let haste = async {
             stop.cancelled().await;
             tokio::time::sleep(IN_HASTE).await;
         };
         tokio::select! {
-            () = async { while lanes.join_next().await.is_some() {} } => {}
-            () = haste => error!("the recording's record or its events could not be brought out in time"),
-        }
-    }
-}
-
-/// Brings events out one after the other, each until the broker has it.
-async fn post(mut letters: mpsc::UnboundedReceiver<Event>, herald: Arc<dyn Herald>) {
-    while let Some(event) = letters.recv().await {
-        let kind = event.body.kind();
-        loop {
-            match herald.tell(&event).await {
-                Ok(()) => break,
-                Err(why) if why.is_passing() => {
-                    warn!(error = &why as &dyn std::error::Error, kind, "event not brought out; trying again");
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(why) => {
-                    error!(error = &why as &dyn std::error::Error, kind, "event cannot be brought out");
-                    break;
-                }
-            }
+            () = async { while lane.join_next().await.is_some() {} } => {}
+            () = haste => error!("the recording's record could not be changed in time"),
         }
     }
 }

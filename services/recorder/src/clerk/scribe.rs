@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use claim::{Answer, Change, Heard, Holder};
-use events::{Body, Event, Meta};
+use events::{Body, Meta};
 use session::{Claim, Reason};
 use storage::{Description, RecordingPath, SealKey, Store, StoreError, ledger, recordings};
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{Duty, Held, LastResort, PAUSE, envelope, now};
 use crate::cell;
+use crate::outbox::Outbox;
 
 /// Between two signs of life. Three must fail before anybody takes a holder for dead ([`claim::PATIENCE`]).
 const BEAT: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ pub(super) struct Scribe {
     pub(super) holder: Holder,
     asked: Meta,
     pub(super) store: Store,
-    news: mpsc::UnboundedSender<Event>,
+    outbox: Outbox,
     told: mpsc::UnboundedSender<Claim>,
     keeping: Keeping,
     /// A segment of this epoch is stored.
@@ -52,10 +53,21 @@ impl Scribe {
         holder: Holder,
         asked: Meta,
         store: Store,
-        news: mpsc::UnboundedSender<Event>,
+        outbox: Outbox,
         told: mpsc::UnboundedSender<Claim>,
     ) -> Self {
-        Self { path, holder, asked, store, news, told, keeping: Keeping::Ours, stored: false, owed: false, away: false }
+        Self {
+            path,
+            holder,
+            asked,
+            store,
+            outbox,
+            told,
+            keeping: Keeping::Ours,
+            stored: false,
+            owed: false,
+            away: false,
+        }
     }
 
     pub(super) async fn work(mut self, mut todo: mpsc::UnboundedReceiver<Duty>) {
@@ -96,7 +108,7 @@ impl Scribe {
                 }
             }
             Duty::GiveUp(last) => self.give_up(last).await,
-            Duty::Tell(body) => self.tell(body),
+            Duty::Tell(body) => self.tell(body).await,
             Duty::Describe(key, description) => self.describe(&key, &description).await,
             Duty::Begin => {
                 self.owed = true;
@@ -116,7 +128,9 @@ impl Scribe {
     async fn give_up(&mut self, last: LastResort) {
         let LastResort { phase, reason, tell } = last;
         if self.change(Change::Become(phase, Some(reason.word()))).await {
-            tell.into_iter().for_each(|body| self.tell(body));
+            for body in tell {
+                self.tell(body).await;
+            }
         }
     }
 
@@ -231,9 +245,10 @@ impl Scribe {
         Ok(())
     }
 
-    fn tell(&self, body: Body) {
-        // The other lane ends after this one.
-        let _ = self.news.send(envelope(&self.asked, self.holder.record(), body));
+    async fn tell(&self, body: Body) {
+        let (outbox, event) = (self.outbox.clone(), envelope(&self.asked, self.holder.record(), body));
+        // It does not panic, and says itself when the disk refuses.
+        let _ = tokio::task::spawn_blocking(move || outbox.put(&event)).await;
     }
 
     /// So that a live recording has its title; it is stored again, with everybody who came, at the end.
@@ -259,9 +274,8 @@ mod tests {
         let asked = request("run-1", |_| {});
         let held = house.take(&asked).await.held;
         let (tell, told) = mpsc::unbounded_channel();
-        let (news, _) = mpsc::unbounded_channel();
-        let holder = Holder::new(held.record, held.etag);
-        (Scribe::new(held.path, holder, asked.meta, house.shop.desk.store.clone(), news, tell), told)
+        let (holder, outbox) = (Holder::new(held.record, held.etag), house.shop.outbox.clone());
+        (Scribe::new(held.path, holder, asked.meta, house.shop.desk.store.clone(), outbox, tell), told)
     }
 
     /// Somebody writes the record behind the scribe's back.

@@ -1,6 +1,8 @@
 //! From what the media process says to what the session hears; on the way, media goes to the keeper and to the origin,
 //! and people into the description.
 
+use std::time::Instant;
+
 use session::{Input, Meeting, Pipeline, Room};
 use tracing::{error, warn};
 
@@ -62,6 +64,13 @@ impl Effects {
 
     fn died(&mut self, how: End) -> Option<Input> {
         warn!(%how, medias = how.is_medias(), "the media process is gone");
+        if let Some(suspect) = self.next.blame().died(how, Instant::now()) {
+            error!(
+                participant = %suspect.participant.0, source = ?suspect.source,
+                "a track has killed the media process three times; the recording goes on without it"
+            );
+            self.keeper.shunned(&suspect, now());
+        }
         let had_pipeline = self.pipeline;
         self.end_media();
         let (fault, why) = faults::DIED;

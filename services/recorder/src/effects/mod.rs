@@ -17,7 +17,7 @@ use tracing::{Instrument, error};
 
 use crate::attendance;
 use crate::clerk::{Clerk, Duty, now};
-use crate::epoch::Again;
+use crate::epoch::Next;
 use crate::faults;
 use crate::keep::Keeper;
 use crate::log::Log;
@@ -51,8 +51,8 @@ pub(crate) struct Effects {
     log: Log,
     /// When the room was lost, while it is.
     lost: Option<media::WallTime>,
-    /// Where the recording goes when this epoch ends before it does.
-    again: Again,
+    /// What the next epoch needs when this one ends before the recording does.
+    next: Next,
     shy: Arc<Shy>,
     heard_of: HeardOf,
     /// The recording is offered to other workers.
@@ -83,7 +83,7 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     /// How the platform shows that it is being recorded.
     pub(crate) sign: String,
-    pub(crate) again: Again,
+    pub(crate) next: Next,
     pub(crate) shy: Arc<Shy>,
 }
 
@@ -109,7 +109,7 @@ impl Effects {
             room,
             log: parts.log,
             lost: None,
-            again: parts.again,
+            next: parts.next,
             shy: parts.shy,
             heard_of: HeardOf::default(),
             offered: false,
@@ -176,9 +176,18 @@ impl Effects {
                 self.clerk.put(Duty::Begin);
                 self.say(Command::Start(spec));
             }
-            Action::AddTrack(track) => self.say(Command::AddTrack(track)),
-            Action::DropTrack(id) => self.say(Command::DropTrack(id)),
-            Action::Arrange(scene) => self.say(Command::Arrange(scene)),
+            Action::AddTrack(track) => {
+                self.next.blame().added(&track, Instant::now());
+                self.say(Command::AddTrack(track));
+            }
+            Action::DropTrack(id) => {
+                self.next.blame().dropped(&id, Instant::now());
+                self.say(Command::DropTrack(id));
+            }
+            Action::Arrange(scene) => {
+                self.next.blame().arranged(&scene, Instant::now());
+                self.say(Command::Arrange(scene));
+            }
             Action::Drain => self.say(Command::Drain),
             Action::Kill => self.end_media(),
             Action::Store(Object::Journal) => self.conclude(),
@@ -216,6 +225,7 @@ impl Effects {
         // What it still says is not heard.
         self.number += 1;
         if let Some(media) = self.media.take() {
+            self.next.blame().ended();
             self.ending.spawn(media.end().in_current_span());
         }
     }

@@ -78,7 +78,7 @@ impl Effects {
             self.clerk.put(Duty::Offer(last));
         } else {
             info!("this worker goes on with the next epoch");
-            self.clerk.put(Duty::PassOn(self.again.clone()));
+            self.clerk.put(Duty::PassOn(self.next.again.clone()));
         }
     }
 

@@ -29,6 +29,7 @@ use crate::clerk::{Herald, now};
 use crate::config::Config;
 use crate::epoch::record;
 use crate::held::Notes;
+use crate::outbox::Outbox;
 use crate::process::{Launch, Launched};
 use crate::take::{Desk, Job, Taken};
 use crate::wire::{self, Command, Report};
@@ -268,7 +269,7 @@ impl House {
         let shop = self.shop.clone();
         let mut task = JoinSet::new();
         task.spawn(async move { record(&shop, job, news).await });
-        Recording { path, epoch, room, task }
+        Recording { path, epoch, room, task, outbox: self.shop.outbox.clone() }
     }
 
     pub(crate) async fn player(&mut self) -> Player {
@@ -346,6 +347,11 @@ fn shop(
 ) -> (Arc<Shop>, mpsc::UnboundedReceiver<Player>, CancellationToken) {
     let (tell, players) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
+    let outbox = Outbox::open(&config.recorder.work.join("outbox")).unwrap();
+    tokio::spawn({
+        let (outbox, herd) = (outbox.clone(), herd.clone());
+        async move { outbox.drain(&*herd, &CancellationToken::new()).await }
+    });
     let shop = Shop {
         desk: Desk {
             tenant: config.tenant.clone(),
@@ -357,7 +363,7 @@ fn shop(
             stop: stop.clone(),
         },
         spool: Spool::open(&config.recorder.work).unwrap().bounded(bound),
-        herald: herd.clone(),
+        outbox,
         launch: Arc::new(Players { tell, broken }),
         config,
     };
@@ -377,6 +383,7 @@ pub(crate) struct Recording {
     pub(crate) epoch: u32,
     pub(crate) room: watch::Sender<Option<Room>>,
     task: JoinSet<()>,
+    outbox: Outbox,
 }
 
 impl Recording {
@@ -391,6 +398,7 @@ impl Recording {
 
     pub(crate) async fn ends(&mut self) {
         soon("the end", self.task.join_next()).await.unwrap().unwrap();
+        soon("telling", self.outbox.empty()).await;
     }
 }
 

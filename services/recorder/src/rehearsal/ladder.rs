@@ -72,7 +72,7 @@ async fn a_spool_that_is_low_takes_no_new_recordings_and_keeps_all_of_the_old() 
     assert_eq!(house.shop.spool.level(), Level::Low);
     assert!(!house.shop.spool.level().takes_new());
     child.segment(1).await;
-    recording.room.send(Room::Ended).await.unwrap();
+    recording.say(Room::Ended);
     child.finish().await;
     recording.ends().await;
     let journal = house.journal(&recording).await;
@@ -93,7 +93,7 @@ async fn a_spool_that_is_nearly_full_keeps_sound_and_gives_each_picture_one_chan
     emptied(&house, 1).await;
     child.segment(3).await;
     stored(&house, &recording, 3).await;
-    recording.room.send(Room::Ended).await.unwrap();
+    recording.say(Room::Ended);
     child.finish().await;
     recording.ends().await;
 
@@ -154,7 +154,7 @@ async fn a_disk_that_takes_nothing_costs_nothing_while_the_store_is_there() {
         std::fs::write(&folder, b"no folder").unwrap();
     }
     child.segment(1).await;
-    recording.room.send(Room::Ended).await.unwrap();
+    recording.say(Room::Ended);
     child.finish().await;
     recording.ends().await;
     let journal = house.journal(&recording).await;

@@ -68,7 +68,12 @@ async fn a_strangers_generation_is_told_once_and_the_message_kept_for_a_person()
     archive.intrude().await;
     let server = Server::shared();
     let url = server.fresh_url();
-    let config = broker::Config { url: url.clone(), user: USER.into(), password_file: Some(server.password_file()), ..broker::Config::default() };
+    let config = broker::Config {
+        url: url.clone(),
+        user: USER.into(),
+        password_file: Some(server.password_file()),
+        ..broker::Config::default()
+    };
     let broker = Broker::connect(&config, CancellationToken::new()).await.unwrap();
     let event = ready(&archive);
     let mut news = broker.room(&event.meta.tenant, &event.meta.room).await.unwrap();
