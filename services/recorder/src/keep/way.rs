@@ -171,13 +171,16 @@ impl Way {
     /// A picture's one chance while the spool has no room: from memory into the store, past all that waits.
     async fn pass_by(&self, key: &str, sealed: &Sealed<Vec<u8>>) -> Result<Receipt, Failed> {
         let tried = match self.pictures.try_acquire() {
-            Ok(_alone) => sealed.put(&self.place.store, key).await,
+            Ok(_alone) => {
+                let tried = sealed.put(&self.place.store, key).await;
+                self.heed(&tried);
+                tried
+            }
             Err(_) => {
                 let source = "the picture before it is still on its way".into();
                 Err(StoreError::Busy { doing: format!("put {key}"), code: "too slow".into(), source })
             }
         };
-        self.heed(&tried);
         tried.map_err(|why| Failed { why, left: VecDeque::new(), lost: NO_ROOM })
     }
 
