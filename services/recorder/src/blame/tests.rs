@@ -268,8 +268,8 @@ proptest! {
         let evil: Vec<_> = (0..killers.len()).map(|n| format!("evil{n}")).collect();
         prop_assert_eq!(&shunned, &evil, "{:?}", story);
         prop_assert_eq!(story.recorded.len(), innocent.len());
-        // Three each, and for each at most two that point at nobody.
-        prop_assert!(story.deaths.len() <= 5 * killers.len(), "{:?}", story);
+        // Three each, and for each at most two that point at nobody; whoever comes just then may blur one more.
+        prop_assert!(story.deaths.len() <= 5 * killers.len() + innocent.len(), "{:?}", story);
     }
 
     /// Whatever a killer's delay, and whoever comes when: the innocent are never shunned.

@@ -30,11 +30,12 @@ use nix::sys::signal::{SigSet, Signal};
 
 pub use files::Grip;
 
-/// Files and sockets that may be open. Measured: 24 with an empty pipeline, some 20 more for each sender of a room.
+/// Files and sockets that may be open. Measured: 19 with an empty pipeline, and 17 more for each sender of a room.
 const MOST_OPEN: u64 = 4096;
 
-/// Memory of its own that the process may ask for, stacks included. Measured: 0.7 GiB for a room of four at 1080p, most
-/// of it stacks that are never touched. A process without bound takes the other recordings of its machine along.
+/// Memory of its own that the process may ask for, stacks included. Measured: 0.2 GiB with an empty pipeline, and some
+/// 0.1 GiB more for each sender, most of it stacks that are never touched. A process without bound would take the other
+/// recordings of its machine along.
 const MOST_MEMORY: u64 = 16 << 30;
 
 /// The process cannot be caged.
