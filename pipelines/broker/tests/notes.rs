@@ -20,8 +20,21 @@ async fn a_note_is_the_newest_that_was_written_also_after_a_crash_of_the_broker(
     let config = support::config(&server, server.fresh_url());
     let broker = connect(&config).await;
     assert_eq!(broker.kept(NAME).await.unwrap(), None);
-    for note in ["one", "two", "three"] {
-        broker.keep(NAME, note.as_bytes()).await.unwrap();
+    broker.keep(NAME, b"one").await.unwrap();
+    // A quorum queue of RabbitMQ 3.10 that is not a minute old when its only node is killed never finds a leader again, so
+    // that is stopped once before it is killed.
+    for (disturb, notes) in [(Server::stop as fn(&Server), ["two", "three"]), (Server::kill, ["four", "five"])] {
+        let restarting = server.clone();
+        tokio::task::spawn_blocking(move || {
+            disturb(&restarting);
+            restarting.again();
+        })
+        .await
+        .unwrap();
+        let broker = connect(&config).await;
+        for note in notes {
+            broker.keep(NAME, note.as_bytes()).await.unwrap();
+        }
     }
     let restarting = server.clone();
     tokio::task::spawn_blocking(move || {
@@ -32,17 +45,17 @@ async fn a_note_is_the_newest_that_was_written_also_after_a_crash_of_the_broker(
     .unwrap();
     // Read as often as one likes, by whoever comes.
     for _ in 0..5 {
-        assert_eq!(soon(connect(&config).await.kept(NAME)).await.unwrap().as_deref(), Some(&b"three"[..]));
+        assert_eq!(soon(connect(&config).await.kept(NAME)).await.unwrap().as_deref(), Some(&b"five"[..]));
     }
     let broker = connect(&config).await;
-    broker.keep(NAME, b"four").await.unwrap();
+    broker.keep(NAME, b"six").await.unwrap();
     let depth = async || {
         let look = lapin::options::QueueDeclareOptions::durable().passive();
         let channel = stranger(&config).await;
         channel.queue_declare(NAME.into(), look, FieldTable::default()).await.unwrap().message_count()
     };
     until(1, depth).await;
-    assert_eq!(broker.kept(NAME).await.unwrap().as_deref(), Some(&b"four"[..]));
+    assert_eq!(broker.kept(NAME).await.unwrap().as_deref(), Some(&b"six"[..]));
     assert_eq!(broker.kept("lectern.bridge.runs.annex").await.unwrap(), None, "each has its own");
 }
 

@@ -27,6 +27,8 @@ use crate::wishes::Wishes;
 /// News may be lost on its way (the handler's queue, a reconnect); a look finds what it missed within this.
 const LOOK: Duration = Duration::from_secs(15);
 const TICK: Duration = Duration::from_secs(1);
+/// Each waits for the broker as long as a publish does. A bridge that knows nothing is better than none.
+const FETCHES: u32 = 4;
 /// A server that cannot be asked does not keep a room from being recorded: past this the policy decides by what is
 /// known.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +43,8 @@ pub(crate) struct Watch {
     stop: CancellationToken,
     /// [`Rooms::changes`] as the broker has them.
     kept: u64,
+    /// Not before, for the broker's last answer was a bad one.
+    keep_after: Instant,
     /// When to look again.
     look: Instant,
     /// Said once: nothing a warning per message would add to.
@@ -69,6 +73,7 @@ impl Watch {
             wishes,
             stop,
             kept: 0,
+            keep_after: look,
             look,
             told_of_foreign_rooms: false,
             blind: false,
@@ -111,10 +116,16 @@ impl Watch {
     /// Takes up what an earlier bridge left. False when told to stop meanwhile.
     async fn restore(&mut self) -> bool {
         let name = self.notebook();
+        let mut tries = 0;
         let note = loop {
             match self.broker.kept(&name).await {
                 Ok(note) => break note,
                 Err(error) => {
+                    tries += 1;
+                    if tries == FETCHES {
+                        error!(%error, queue = name, "what an earlier bridge left cannot be fetched; beginning anew");
+                        break None;
+                    }
                     warn!(%error, "what an earlier bridge left cannot be fetched yet");
                     tokio::select! {
                         () = self.stop.cancelled() => return false,
@@ -135,16 +146,19 @@ impl Watch {
         true
     }
 
-    /// Has the broker keep what must outlive us. No more than that is lost when it cannot: it is tried again with the
-    /// next thing that happens, and every second.
+    /// Has the broker keep what must outlive us. When it cannot, nothing else is lost and nothing waits: it is tried again
+    /// after a while.
     async fn remember(&mut self) {
         let changes = self.rooms.changes();
-        if changes == self.kept {
+        if changes == self.kept || Instant::now() < self.keep_after {
             return;
         }
         match self.broker.keep(&self.notebook(), &self.rooms.memory().write()).await {
             Ok(()) => self.kept = changes,
-            Err(error) => warn!(%error, "the runs could not be written down yet"),
+            Err(error) => {
+                self.keep_after = Instant::now() + LOOK;
+                error!(%error, "the runs cannot be written down, so a restart would not know them; trying again");
+            }
         }
     }
 

@@ -143,7 +143,8 @@ async fn a_recorder_that_comes_late_is_told_again_of_a_stop_and_of_the_end() {
     bed.janus.ask(json!({ "request": "destroy", "room": 41 })).await;
     expect(&mut room, ["recorder.joined"]).await;
     let bridge = bed.bridge(120);
-    // The look at Janus and the desk come in either order, so the end is told once or twice.
+    // The look at Janus and the desk come in either order, so the end is told once or twice; and the killed bridge may not
+    // have settled the second joining, so that the stop is, under the same id.
     let mut heard = Vec::new();
     while !(heard.contains(&"room.ended") && heard.contains(&"recording.stopped")) {
         let delivery = soon(room.next()).await.unwrap();
@@ -152,7 +153,7 @@ async fn a_recorder_that_comes_late_is_told_again_of_a_stop_and_of_the_end() {
         delivery.settle().await.unwrap();
     }
     while let Ok(Some(delivery)) = tokio::time::timeout(Duration::from_secs(2), room.next()).await {
-        assert_eq!(delivery.event.body.kind(), "room.ended");
+        assert!(heard.contains(&delivery.event.body.kind()), "{delivery:?}");
         delivery.settle().await.unwrap();
     }
     bed.broker.publish(&joined(&request, 4)).await.unwrap();
