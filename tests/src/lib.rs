@@ -4,6 +4,7 @@
 
 pub mod analysis;
 pub mod canary;
+pub mod faults;
 pub mod measure;
 pub mod news;
 pub mod participants;

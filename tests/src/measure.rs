@@ -58,7 +58,7 @@ impl Drop for Meter {
 }
 
 /// `root` and its descendants.
-fn tree(root: u32) -> Vec<u32> {
+pub(crate) fn tree(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
@@ -73,7 +73,7 @@ fn tree(root: u32) -> Vec<u32> {
 }
 
 /// None when it has gone.
-fn look(pid: u32) -> Option<Cost> {
+pub(crate) fn look(pid: u32) -> Option<Cost> {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
     let args = read("cmdline")?.split('\0').skip(1).filter(|a| !a.is_empty()).map(str::to_owned).collect();
     let status = read("status")?;

@@ -1,5 +1,6 @@
 //! A finished recording, opened with stock tools and decoded, with its own zero of time found in it.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
@@ -29,8 +30,15 @@ impl Recorded {
     /// # Errors
     /// When it does not open or decode, or `clock` never flashed in it.
     pub fn open(stage: &Stage, ready: Ready, started: SystemTime, clock: &Person) -> anyhow::Result<Self> {
-        let file = stage.open(ready.recording)?;
-        let (facts, film, sound) = (probe(&file)?, Film::decode(&file)?, Sound::decode(&file)?);
+        Self::of(&stage.open(ready.recording)?, ready, started, clock)
+    }
+
+    /// As [`Recorded::open`], of a film that lies open.
+    ///
+    /// # Errors
+    /// When it does not decode, or `clock` never flashed in it.
+    pub fn of(file: &Path, ready: Ready, started: SystemTime, clock: &Person) -> anyhow::Result<Self> {
+        let (facts, film, sound) = (probe(file)?, Film::decode(file)?, Sound::decode(file)?);
         let about = seconds(started);
         let flashes = beats(&film, &sound, clock).flashes;
         // About the first one, so that a phase near zero does not wrap.

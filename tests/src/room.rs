@@ -50,6 +50,15 @@ impl Room {
         Self::create_as(janus, rand::random_range(100_000..1_000_000_000), plan).await
     }
 
+    /// A room that stands in Janus' configuration, see [`crate::servers::Janus::furnish`].
+    pub(crate) fn furnished(janus: &str, id: u64) -> Self {
+        Self { id, janus: janus.into(), secret: hex::encode(rand::random::<[u8; 8]>()) }
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+
     /// Makes room `id`.
     ///
     /// # Errors

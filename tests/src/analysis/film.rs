@@ -46,6 +46,11 @@ impl Area {
 }
 
 impl Frame {
+    /// A picture of [`WIDTH`] by [`HEIGHT`], three bytes a point.
+    pub fn new(at: f64, rgb: Vec<u8>) -> Self {
+        Self { at, rgb }
+    }
+
     pub fn point(&self, x: usize, y: usize) -> Rgb {
         let at = (y * WIDTH + x) * 3;
         match self.rgb.get(at..at + 3) {
@@ -143,7 +148,10 @@ impl Film {
 }
 
 /// The presentation times of all video packets, in order, in seconds.
-fn times(file: &Path) -> anyhow::Result<Vec<f64>> {
+///
+/// # Errors
+/// When ffprobe cannot read `file`.
+pub fn times(file: &Path) -> anyhow::Result<Vec<f64>> {
     let args = ["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0"];
     let out = String::from_utf8(super::run("ffprobe", &args, file)?)?;
     let mut times = Vec::new();

@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::rabbitmq::{RabbitMq, USER};
 use super::{free_ports, listening};
 use crate::process::{Process, Program};
+use crate::room::{Plan, Room};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/janus";
 /// The exchange that Janus' event handler publishes to; `[bridge]` reads from it.
@@ -84,6 +85,25 @@ impl Janus {
         listening(&process, self.port).await?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Has a room that is there again after every start, from the next start on.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn furnish(&self, id: u64, plan: &Plan) -> anyhow::Result<Room> {
+        let room = Room::furnished(&self.url(), id);
+        let text = format!(
+            "general: {{ events = true }}\nroom-{id}: {{ description = \"{}\"\n secret = \"{}\"\n publishers = {}\n \
+             bitrate = 1000000\n fir_freq = 0\n audiocodec = \"opus\"\n videocodec = \"{}\"\n \
+             audiolevel_event = true\n notify_joining = true }}\n",
+            plan.title,
+            room.secret(),
+            plan.publishers,
+            plan.codecs,
+        );
+        fs::write(self.folder.join("janus.plugin.videoroom.jcfg"), text).context("write the room")?;
+        Ok(room)
     }
 
     pub fn stop(&mut self) {

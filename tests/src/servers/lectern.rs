@@ -28,6 +28,7 @@ pub struct Lectern {
     process: Option<Process>,
     origin: u16,
     portal: u16,
+    s3: u16,
 }
 
 /// How a command ended and what it said.
@@ -73,7 +74,7 @@ impl Lectern {
         overlay(&mut config, ours.parse()?);
         fs::write(&file, toml::to_string(&config)?)?;
         fs::write(folder.join("policy.toml"), policy)?;
-        let lectern = Self { program, folder, process: None, origin, portal };
+        let lectern = Self { program, folder, process: None, origin, portal, s3 };
         lectern.configure(settings)?;
         Ok(lectern)
     }
@@ -86,6 +87,29 @@ impl Lectern {
         let mut config: toml::Table = fs::read_to_string(self.config())?.parse()?;
         overlay(&mut config, settings.parse().context("the settings of this run")?);
         Ok(fs::write(self.config(), toml::to_string(&config)?)?)
+    }
+
+    /// A second configuration beside the first, for a service that runs by itself: `NAME.toml`, with `settings` (TOML) laid
+    /// over.
+    ///
+    /// # Errors
+    /// When they are not TOML.
+    pub fn config_as(&self, name: &str, settings: &str) -> anyhow::Result<PathBuf> {
+        let mut config: toml::Table = fs::read_to_string(self.config())?.parse()?;
+        overlay(&mut config, settings.parse().with_context(|| format!("the settings of {name}"))?);
+        let path = self.folder.join(format!("{name}.toml"));
+        fs::write(&path, toml::to_string(&config)?)?;
+        Ok(path)
+    }
+
+    /// The program `lectern`.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Where the embedded store listens, the origin, and the portal.
+    pub fn ports(&self) -> [u16; 3] {
+        [self.s3, self.origin, self.portal]
     }
 
     /// Starts every service and waits until pages are served.
@@ -213,11 +237,16 @@ impl Lectern {
 /// Lays `over` on `base`: tables are merged, everything else is replaced.
 fn overlay(base: &mut toml::Table, over: toml::Table) {
     for (name, value) in over {
-        match (base.get_mut(&name), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => overlay(base, over),
-            (_, value) => {
-                base.insert(name, value);
-            }
+        overlay_one(base, name, value);
+    }
+}
+
+/// As [`overlay`], one value.
+pub(crate) fn overlay_one(base: &mut toml::Table, name: String, value: toml::Value) {
+    match (base.get_mut(&name), value) {
+        (Some(toml::Value::Table(base)), toml::Value::Table(over)) => overlay(base, over),
+        (_, value) => {
+            base.insert(name, value);
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod chromium;
 pub mod janus;
 pub mod lectern;
 pub mod rabbitmq;
+pub mod service;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use chromium::Chromium;
 pub use janus::Janus;
 pub use lectern::Lectern;
 pub use rabbitmq::RabbitMq;
+pub use service::Service;
 
 /// A cold start takes a few seconds on an idle core; the cores are rarely idle.
 const START: Duration = Duration::from_secs(120);

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use super::{free_ports, listening};
 use crate::process::{Process, Program};
 
@@ -100,6 +102,34 @@ impl RabbitMq {
     /// Stops the node; durable queues stay.
     pub fn stop(&mut self) {
         self.node = None;
+    }
+
+    /// Ends the node at once, as a power cut does.
+    pub fn kill(&mut self) {
+        if let Some(node) = self.node.take() {
+            let _ = node.kill();
+        }
+    }
+
+    /// Runs `rabbitmqctl` against this node; returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; with what it said.
+    pub fn ctl(&self, args: &[&str]) -> anyhow::Result<String> {
+        let [amqp, _, mapper] = self.ports;
+        let out = std::process::Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl")
+            .args(["--quiet", "--node", &format!("lectern{amqp}@localhost")])
+            .args(args)
+            .current_dir(&self.folder)
+            .env("HOME", self.folder.join("home"))
+            .env("ERL_EPMD_PORT", mapper.to_string())
+            .env("RABBITMQ_CONF_ENV_FILE", self.folder.join("env.conf"))
+            .output()
+            .context("run rabbitmqctl (Debian: rabbitmq-server)")?;
+        let said = [out.stdout, out.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        anyhow::ensure!(out.status.success(), "rabbitmqctl {args:?}: {said}");
+        Ok(said)
     }
 
     pub fn port(&self) -> u16 {

@@ -1,0 +1,204 @@
+//! The spool's disk is full, fails, or tears what was written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use rand::Rng;
+
+use super::super::bench::{Bench, say};
+use super::super::campus::{SOON, TAKES};
+use super::super::look::seconds;
+use super::super::matrix::Id;
+use super::super::proxy::Line;
+use super::super::verdict::Verdict;
+use super::store::waiting;
+use super::{SETTLES, film, passes, whole};
+use crate::process::until;
+
+/// A file system of its own in memory. Dropping it takes it away.
+#[derive(Debug)]
+struct Small(PathBuf);
+
+impl Small {
+    fn of(folder: &Path, bytes: u64) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let size = format!("size={bytes}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "spool"]).arg(folder).output();
+        let out = mount.context("run mount")?;
+        ensure!(out.status.success(), "mount a tmpfs, which needs root: {}", String::from_utf8_lossy(&out.stderr));
+        Ok(Self(folder.to_owned()))
+    }
+
+    /// Used, 0 to 1.
+    fn used(&self) -> f64 {
+        match nix::sys::statvfs::statvfs(&self.0) {
+            Ok(all) => 1.0 - all.blocks_available() as f64 / all.blocks().max(1) as f64,
+            Err(_) => 0.0,
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: whoever still writes there is about to end.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// F19.
+pub(crate) async fn full(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let bench_full = bench.full;
+    let size: u64 = if bench_full { 64 << 20 } else { 4 << 20 };
+    let campus = bench.campus().await?;
+    let mut worker = campus.service("recorder", "full", "")?;
+    let small = Small::of(&worker.spool(), size)?;
+    worker.start()?;
+    worker.says(TAKES).await?;
+    let lecture = campus.lecture("Lecture F19").await?;
+    let (recording, started) = lecture.started().await?;
+    campus.stored(recording, 1, SOON).await?;
+    campus.store_line.set(Line::Refuse);
+    let away = std::time::SystemTime::now();
+    let longest = if bench_full { 3600.0 } else { 110.0 };
+    let begun = Instant::now();
+    let mut marks = Vec::new();
+    // Until the ladder has let go, or as long as a disk of this size lasts twice over.
+    while begun.elapsed().as_secs_f64() < longest {
+        passes(0.5).await;
+        let used = small.used();
+        for mark in [0.80, 0.90, 0.95, 0.98] {
+            if used >= mark && !marks.iter().any(|(known, _)| *known == mark) {
+                marks.push((mark, (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0));
+                say(format!(
+                    "{:.0} % of the spool's disk are used after {:.0} s",
+                    mark * 100.0,
+                    begun.elapsed().as_secs_f64()
+                ));
+            }
+        }
+        if worker.media().is_empty()
+            || (used > 0.97 && marks.last().is_some_and(|(_, at)| begun.elapsed().as_secs_f64() - at > 15.0))
+        {
+            break;
+        }
+    }
+    let peak = small.used();
+    let left_by_itself = worker.media().is_empty();
+    campus.store_line.set(Line::Open);
+    let drained =
+        until("the spool has drained", SOON * 3, async || Ok((waiting(&worker.spool()).0 <= 2).then_some(()))).await;
+    let over = lecture.over(started, SOON * 3).await?;
+    let shown = film(campus, &over)?;
+    let heard: Vec<f64> = shown.beeps.iter().copied().filter(|at| *at > seconds(away)).collect();
+    let seen = shown.codes.shown.iter().filter(|shown| shown.wall > seconds(away)).count() as f64 / 10.0;
+    let state = campus.state(recording)?;
+    let manifest = campus.manifest(recording)?;
+    let (sound, findings) = campus.verify(recording)?;
+    let marks: Vec<String> = marks.into_iter().map(|(mark, at)| format!("{:.0} % at {at} s", mark * 100.0)).collect();
+    Ok(Verdict::of(heard.len() as f64, 1)
+        .holds(peak > 0.9, format!("the disk was {:.0} % full at most", peak * 100.0))
+        .holds(drained.is_ok(), "the spool does not drain")
+        .holds(left_by_itself, "it does not close the recording when the disk is full")
+        .holds(state["phase"] == "partial", format!("the recording is {}", state["phase"]))
+        .holds(sound, format!("verify: {findings:?}"))
+        .holds(heard.len() as f64 + 1.0 >= seen.floor(), "picture was kept longer than sound")
+        .with("disk_bytes", size)
+        .with("marks", marks)
+        .with("picture_kept_s", seen)
+        .with("gaps", manifest["gaps"].clone()))
+}
+
+/// F20.
+pub(crate) async fn failing(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let lasts = if bench.full { 120.0 } else { 14.0 };
+    let campus = bench.campus().await?;
+    let mut worker = campus.service("recorder", "failing", "")?;
+    let trace = campus.folder("strace")?.join("trace");
+    // Every second one fails, after the first ones have gone well.
+    worker.through([
+        "strace".into(),
+        "--follow-forks".into(),
+        "--seccomp-bpf".into(),
+        "--trace=fdatasync".into(),
+        "--inject=fdatasync:error=EIO:when=4+2".into(),
+        "--output".into(),
+        trace.clone().into_os_string(),
+    ]);
+    worker.start()?;
+    worker.says(TAKES).await?;
+    let lecture = campus.lecture("Lecture F20").await?;
+    let (_, started) = lecture.started().await?;
+    passes(lasts).await;
+    let over = lecture.over(started, SOON * 2).await?;
+    let struck = fs::read_to_string(&trace)?.matches("(INJECTED)").count();
+    let said = worker.said().contains("the spool takes nothing; kept in memory");
+    let missing =
+        film(campus, &over)?.codes.longest_missing(over.started + SETTLES, over.ended - Duration::from_millis(1500));
+    let verdict = Verdict::of(if missing <= super::UNNOTICED { 0.0 } else { missing }, u32::try_from(struck)?)
+        .holds(struck > 0, "no fdatasync failed")
+        .holds(said, "it does not say that the spool takes nothing");
+    whole(verdict, campus, &over)
+}
+
+/// F21.
+pub(crate) async fn torn(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let mut chance = bench.chance(Id::F21);
+    let times = bench.times(1, 10);
+    let (mut believed, mut runs) = (0_u32, 0_u32);
+    let mut notes = Vec::new();
+    for _ in 0..times {
+        let campus = bench.campus().await?;
+        let mut worker = campus.worker("torn").await?;
+        let lecture = campus.lecture("Lecture F21").await?;
+        let (recording, _) = lecture.started().await?;
+        campus.stored(recording, 1, SOON).await?;
+        campus.store_line.set(Line::Refuse);
+        let spool = worker.spool();
+        until("six files wait", SOON, async || Ok((waiting(&spool).0 >= 6).then_some(()))).await?;
+        worker.power_cut()?;
+        let mut files: Vec<PathBuf> = fs::read_dir(spool.join("ready"))?.flatten().map(|e| e.path()).collect();
+        files.sort();
+        let [cut, altered, emptied, foreign, ..] = files.as_slice() else { anyhow::bail!("{} files", files.len()) };
+        let bytes = fs::read(cut)?;
+        fs::write(cut, &bytes[..chance.random_range(1..bytes.len())])?;
+        let mut bytes = fs::read(altered)?;
+        let at = chance.random_range(0..bytes.len());
+        bytes[at] ^= 1;
+        fs::write(altered, &bytes)?;
+        fs::write(emptied, b"")?;
+        // A link to what is not ours, in the place of a file.
+        fs::remove_file(foreign)?;
+        std::os::unix::fs::symlink("/etc/hostname", foreign)?;
+        let bad: Vec<String> = [cut, altered, emptied, foreign].iter().map(|path| key_of(path)).collect();
+        let good: Vec<String> = files.iter().skip(4).map(|path| key_of(path)).collect();
+        runs += 4;
+        campus.store_line.set(Line::Open);
+        worker.start()?;
+        worker.says(TAKES).await?;
+        let store = campus.lectern.store().join("lectern-media");
+        for key in bad {
+            if store.join(&key).exists() {
+                believed += 1;
+                notes.push(format!("{key} was stored"));
+            }
+        }
+        let unstored = good.iter().filter(|key| !store.join(key.as_str()).exists()).count();
+        let aside = fs::read_dir(spool.join("torn"))?.count();
+        if unstored > 0 || aside < 4 || !worker.said().contains("set aside") {
+            notes.push(format!("{unstored} whole files are not stored, {aside} of 4 torn ones set aside"));
+        }
+        lecture.meeting.room.destroy().await?;
+        worker.stop()?;
+    }
+    Ok(Verdict::of(f64::from(believed), runs).holds(notes.is_empty(), notes.join("; ")))
+}
+
+/// The object's key in a spooled file's name: `key~hash`, with `/` as `+`.
+fn key_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let key = name.rsplit_once('~').map_or(name.as_str(), |(key, _)| key);
+    key.replace('+', "/")
+}

@@ -1,0 +1,520 @@
+//! A worker or its media process is killed, stopped, starved, misled about the time, or asked to go.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, bail, ensure};
+use events::RecordingId;
+use nix::sys::signal::Signal;
+use rand::Rng;
+use rand::rngs::StdRng;
+use serde_json::json;
+
+use super::super::bench::{Bench, say};
+use super::super::campus::{Campus, Lecture, SOON, TAKES};
+use super::super::front::Operation::{Get, Put};
+use super::super::front::{Fault, Rule, When};
+use super::super::look::seconds;
+use super::super::matrix::Id;
+use super::super::verdict::Verdict;
+use super::{SETTLES, UNNOTICED, film, passes, whole};
+use crate::analysis::percentile;
+use crate::process::{Process, Program, until};
+use crate::servers::Service;
+
+/// One segment: what may be lost.
+const SEGMENT: f64 = 3.2;
+/// For somebody to go on with a recording; what is promised is less, and this only ends a wait.
+const TAKEOVER: Duration = Duration::from_secs(40);
+
+/// Which of them is in the room.
+fn holder(workers: &[Service]) -> Option<usize> {
+    workers.iter().position(|worker| !worker.media().is_empty())
+}
+
+async fn held(workers: &[Service]) -> anyhow::Result<usize> {
+    until("a worker is in the room", SOON, async || Ok(holder(workers))).await
+}
+
+fn tenth(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// How a worker dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Death {
+    /// And is started again at once, over its spool.
+    OnNode,
+    /// And comes back when another has gone on.
+    Elsewhere,
+    /// With everything below it, and its spool is gone for ever.
+    NodeGone,
+}
+
+struct Kill {
+    death: Death,
+    at: SystemTime,
+}
+
+/// F1.
+pub(crate) async fn killed(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let (kills, lectures) = if bench.full { (4, 13) } else { (2, 1) };
+    let mut chance = bench.chance(Id::F1);
+    let mut deaths = BTreeMap::<Death, Vec<(f64, f64)>>::new();
+    let (mut all, mut notes, mut done) = (Vec::new(), Vec::new(), 0_u32);
+    for n in 0..lectures {
+        let campus = bench.campus().await?;
+        let mut workers = vec![campus.worker("kill-a").await?];
+        let lecture = campus.lecture("Lecture F1").await?;
+        let (recording, started) = lecture.started().await?;
+        workers.push(campus.worker("kill-b").await?);
+        let mut killed = Vec::new();
+        for k in 0..kills {
+            let death = match (n * kills + k) % 4 {
+                0 | 2 => Death::OnNode,
+                1 => Death::Elsewhere,
+                _ => Death::NodeGone,
+            };
+            let (at, on) = kill(campus, &mut workers, recording, death, &mut chance).await;
+            done += 1;
+            killed.push(Kill { death, at });
+            match on {
+                Ok(took) => say(format!("kill {done} ({death:?}): stored again by {took:.1} s")),
+                Err(error) => {
+                    notes.push(format!("kill {done} ({death:?}): {error:#}"));
+                    break;
+                }
+            }
+        }
+        passes(4.0).await;
+        let over = match lecture.over(started, SOON * 3).await {
+            Ok(over) => over,
+            Err(error) if notes.is_empty() => return Err(error),
+            // Without a worker nobody ends it; what is broken is said already.
+            Err(_) => break,
+        };
+        let shown = film(campus, &over)?;
+        for Kill { death, at } in killed {
+            let (before, after) = shown.codes.around(at);
+            let (Some(before), Some(after)) = (before, after) else {
+                notes.push(format!("{death:?}: nothing is shown on one side of the kill"));
+                continue;
+            };
+            let (lost, back) = (seconds(at) - before, after - seconds(at));
+            deaths.entry(death).or_default().push((lost, back));
+            all.push(json!({ "death": format!("{death:?}"), "lost_s": tenth(lost), "back_s": tenth(back) }));
+        }
+        let gaps = campus.manifest(over.ready.recording)?["gaps"].as_array().map_or(0, Vec::len);
+        let missing = shown.codes.missing(UNNOTICED).len();
+        let (sound, findings) = campus.verify(over.ready.recording)?;
+        if !sound {
+            notes.push(format!("verify: {findings:?}"));
+        }
+        if missing > 0 && gaps == 0 {
+            notes.push(format!("{missing} gaps are in the film and none in the manifest"));
+        }
+        if campus.manifests(over.ready.recording)?.len() != 1 {
+            notes.push("more than one manifest".into());
+        }
+    }
+    let lost: Vec<f64> = deaths.values().flatten().map(|(lost, _)| *lost).collect();
+    let of = |values: &[f64], part| percentile(values.to_vec(), part).map(tenth);
+    let worst = of(&lost, 0.99).unwrap_or(f64::INFINITY);
+    let mut verdict = Verdict::of(if worst.is_finite() { worst } else { -1.0 }, done)
+        .holds(notes.is_empty(), notes.join("; "))
+        .holds(lost.len() == done as usize, format!("{} of {done} kills can be measured", lost.len()))
+        .holds(worst <= SEGMENT, format!("{worst:.1} s are lost, more than a segment"))
+        .with("lost_p50_s", of(&lost, 0.5));
+    for (death, figures) in &deaths {
+        let back: Vec<f64> = figures.iter().map(|(_, back)| *back).collect();
+        let lost: Vec<f64> = figures.iter().map(|(lost, _)| *lost).collect();
+        let aim = if *death == Death::OnNode { 4.0 } else { 10.0 };
+        let name = format!("{death:?}").to_lowercase();
+        verdict = verdict
+            .with(&format!("{name}_lost_p50_p99_s"), json!([of(&lost, 0.5), of(&lost, 0.99)]))
+            .with(&format!("{name}_back_p50_p99_s"), json!([of(&back, 0.5), of(&back, 0.99)]))
+            .with(&format!("{name}_aim_s"), aim);
+    }
+    Ok(verdict.with("kills", all))
+}
+
+/// Kills whoever is in the room at a random moment; returns when, and by when another epoch had stored something.
+async fn kill(
+    campus: &Campus,
+    workers: &mut [Service],
+    recording: RecordingId,
+    death: Death,
+    chance: &mut StdRng,
+) -> (SystemTime, anyhow::Result<f64>) {
+    let before = async {
+        let at = held(workers).await?;
+        let epoch = campus.state(recording)?["epoch"].as_u64().context("an epoch")?;
+        campus.stored(recording, epoch, SOON).await?;
+        anyhow::Ok((at, epoch))
+    };
+    let (at, epoch) = match before.await {
+        Ok(found) => found,
+        Err(error) => return (SystemTime::now(), Err(error)),
+    };
+    passes(chance.random_range(3.0..9.0)).await;
+    let (died, begun) = (SystemTime::now(), Instant::now());
+    let on = async {
+        match death {
+            Death::OnNode => {
+                workers[at].kill()?;
+                workers[at].start()?;
+            }
+            Death::Elsewhere => workers[at].kill()?,
+            Death::NodeGone => {
+                workers[at].power_cut()?;
+                fs::remove_dir_all(workers[at].spool())?;
+            }
+        }
+        campus.stored(recording, epoch + 1, TAKEOVER).await?;
+        let took = begun.elapsed().as_secs_f64();
+        if death != Death::OnNode {
+            workers[at].start()?;
+        }
+        workers[at].says(TAKES).await?;
+        Ok(took)
+    };
+    (died, on.await)
+}
+
+/// F2.
+pub(crate) async fn child_killed(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let (full, times) = (bench.full, bench.times(2, 30));
+    let mut chance = bench.chance(Id::F2);
+    let campus = bench.campus().await?;
+    let worker = campus.worker("parent").await?;
+    let lecture = campus.lecture("Lecture F2").await?;
+    let (_, started) = lecture.started().await?;
+    let mut kills = Vec::new();
+    for n in 0..times {
+        // Far enough apart not to look like a track that kills its decoder.
+        passes(chance.random_range(5.0..9.0) + if n > 0 && full { 25.0 } else { 0.0 }).await;
+        let pid = until("a media process runs", SOON, async || Ok(worker.media().first().copied())).await?;
+        kills.push(SystemTime::now());
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
+        until("another media process runs", SOON, async || Ok(worker.media().into_iter().find(|p| *p != pid))).await?;
+    }
+    passes(8.0).await;
+    let over = lecture.over(started, SOON * 2).await?;
+    let epoch = campus.state(over.ready.recording)?["epoch"].clone();
+    let verdict = gaps(campus, &over, &kills, 3.0)?;
+    Ok(verdict.with("epochs", epoch))
+}
+
+/// A verdict over what is missing around each of `moments`, which may be `most` seconds.
+fn gaps(
+    campus: &Campus,
+    over: &super::super::campus::Over,
+    moments: &[SystemTime],
+    most: f64,
+) -> anyhow::Result<Verdict> {
+    let shown = film(campus, over)?;
+    let mut missing = Vec::new();
+    for at in moments {
+        match shown.codes.around(*at) {
+            (Some(before), Some(after)) => missing.push(after - before),
+            _ => bail!("nothing is shown on one side of a moment"),
+        }
+    }
+    let worst = missing.iter().copied().fold(0.0, f64::max);
+    let named = campus.manifest(over.ready.recording)?["gaps"].clone();
+    let (sound, findings) = campus.verify(over.ready.recording)?;
+    Ok(Verdict::of(worst, u32::try_from(moments.len())?)
+        .holds(worst <= most, format!("{worst:.1} s are missing"))
+        .holds(sound, format!("verify: {findings:?}"))
+        .holds(shown.codes.backward() == 0, "the film goes back in time")
+        .holds(
+            worst < UNNOTICED || named.as_array().is_some_and(|all| !all.is_empty()),
+            "the gap is not in the manifest",
+        )
+        .with("missing_s", missing.into_iter().map(tenth).collect::<Vec<_>>()))
+}
+
+/// F3.
+pub(crate) async fn asleep(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let (times, sleeps) = if bench.full { (3, 60.0) } else { (1, 14.0) };
+    let mut most = 0;
+    let mut verdict = Verdict::of(0.0, times);
+    for _ in 0..times {
+        let campus = bench.campus().await?;
+        let mut workers = vec![campus.worker("sleeper").await?];
+        let lecture = campus.lecture("Lecture F3").await?;
+        let (recording, started) = lecture.started().await?;
+        campus.stored(recording, 1, SOON).await?;
+        workers.push(campus.worker("awake").await?);
+        let slept = SystemTime::now();
+        workers[0].signal(Signal::SIGSTOP)?;
+        let taken = campus.stored(recording, 2, Duration::from_secs_f64(sleeps)).await;
+        let left = sleeps - slept.elapsed()?.as_secs_f64();
+        passes(left.max(0.0)).await;
+        let owner = campus.state(recording)?["owner"].clone();
+        campus.front.play([]);
+        workers[0].signal(Signal::SIGCONT)?;
+        passes(6.0).await;
+        let after = campus.state(recording)?["owner"].clone();
+        let over = lecture.over(started, SOON * 2).await?;
+        let published = campus.manifests(recording)?.len();
+        most = most.max(published);
+        let ready = over.ready;
+        let shown = film(campus, &over)?;
+        let missing = shown.codes.longest_missing(started + SETTLES, over.ended - Duration::from_millis(1500));
+        let back = shown.codes.around(slept).1.map(|after| after - seconds(slept));
+        let (sound, findings) = campus.verify(recording)?;
+        verdict = verdict
+            .holds(taken.is_ok(), "nobody took over from a sleeper")
+            .holds(taken.is_err() || owner == after, "the sleeper took its recording back")
+            .holds(published == 1, format!("{published} manifests"))
+            .holds(sound, format!("verify: {findings:?}"))
+            .with("missing_s", tenth(missing))
+            .with("taken_over_after_s", back.map(tenth))
+            .with("generation", campus.state(ready.recording)?["generation"].clone());
+        campus.front.behave();
+    }
+    verdict.figure = Some(most as f64);
+    Ok(verdict.with("slept_s", sleeps))
+}
+
+/// F4.
+pub(crate) async fn killed_while_taking(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let times = bench.times(1, 10);
+    let campus = bench.campus().await?;
+    let steps: [(&str, Rule); 3] = [
+        ("claim", Rule::new(&[Put], "state.json", Fault::Hold, When::Nth(1))),
+        ("key", Rule::new(&[Put], ".key.age", Fault::Hold, When::Nth(1))),
+        ("settling", Rule::new(&[Get], ".key.age", Fault::Hold, When::Nth(1))),
+    ];
+    let (mut stuck, mut doubled, mut runs) = (0_u32, 0_u32, 0_u32);
+    let mut notes = Vec::new();
+    for _ in 0..times {
+        for (name, rule) in &steps {
+            runs += 1;
+            let mut worker = campus.worker("taker").await?;
+            let held = campus.front.held();
+            campus.front.play([rule.clone()]);
+            let lecture = campus.lecture("Lecture F4").await?;
+            campus.front.holds(held, SOON).await?;
+            worker.kill()?;
+            campus.front.behave();
+            worker.start()?;
+            worker.says(TAKES).await?;
+            let bots = async || {
+                let people = lecture.meeting.room.people().await?;
+                anyhow::Ok(people.iter().filter(|(_, name)| name.contains("Recording")).count())
+            };
+            let came =
+                until("the recording goes on", Duration::from_secs(20), async || Ok((bots().await? > 0).then_some(())));
+            if came.await.is_err() {
+                stuck += 1;
+                notes.push(format!("killed at its {name}: nobody goes on"));
+            }
+            for _ in 0..4 {
+                passes(0.5).await;
+                doubled += u32::from(bots().await? > 1);
+            }
+            end_by_force(lecture, &mut worker).await?;
+        }
+    }
+    campus.broker.ctl(&["purge_queue", "lectern.record"])?;
+    Ok(Verdict::of(f64::from(stuck), runs)
+        .holds(stuck == 0, notes.join("; "))
+        .holds(doubled == 0, format!("two bots were in a room {doubled} times"))
+        .with("doubled", doubled))
+}
+
+/// Nobody waits for its film.
+async fn end_by_force(lecture: Lecture, worker: &mut Service) -> anyhow::Result<()> {
+    lecture.meeting.room.destroy().await?;
+    worker.stop()?;
+    Ok(())
+}
+
+/// F22.
+pub(crate) async fn clock_steps(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+    ensure!(std::path::Path::new(LIBRARY).is_file(), "install libfaketime (Debian: faketime)");
+    let rest = if bench.full { 30.0 } else { 4.0 };
+    let campus = bench.campus().await?;
+    let folder = campus.folder("clocks")?;
+    let mut workers = Vec::new();
+    for name in ["clock-a", "clock-b"] {
+        let clock = folder.join(name);
+        fs::write(&clock, "+0\n")?;
+        let mut worker = campus.service("recorder", name, "")?;
+        worker.with_env("LD_PRELOAD", LIBRARY);
+        worker.with_env("FAKETIME_TIMESTAMP_FILE", &clock);
+        worker.with_env("FAKETIME_NO_CACHE", "1");
+        // The monotonic clock is nobody's to step, as on a real machine.
+        worker.with_env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        worker.start()?;
+        worker.says(TAKES).await?;
+        workers.push(worker);
+    }
+    let lecture = campus.lecture("Lecture F22").await?;
+    let (recording, started) = lecture.started().await?;
+    campus.stored(recording, 1, SOON).await?;
+    let at = held(&workers).await?;
+    let mut steps = Vec::new();
+    for (who, step) in [(1 - at, "+3600"), (1 - at, "-3600"), (at, "+3600"), (at, "-3600"), (at, "+0"), (1 - at, "+0")]
+    {
+        let name = workers[who].name().to_owned();
+        fs::write(folder.join(&name), format!("{step}\n"))?;
+        passes(rest).await;
+        let epoch = campus.state(recording)?["epoch"].as_u64().unwrap_or(0);
+        steps.push(json!({ "whose": if who == at { "holder" } else { "other" }, "step_s": step, "epoch": epoch }));
+    }
+    let over = lecture.over(started, SOON * 2).await?;
+    let epoch = campus.state(recording)?["epoch"].as_u64().context("an epoch")?;
+    let verdict = Verdict::of((epoch - 1) as f64, u32::try_from(steps.len())?)
+        .holds(epoch == 1, format!("{} takeovers without a dead worker", epoch - 1))
+        .with("steps", steps);
+    whole(verdict, campus, &over)
+}
+
+/// F25.
+pub(crate) async fn starved(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let lasts = if bench.full { 120.0 } else { 14.0 };
+    let campus = bench.campus().await?;
+    let mut worker = campus.service("recorder", "starved", "")?;
+    worker.through(["taskset", "-c", "0"]);
+    worker.start()?;
+    worker.says(TAKES).await?;
+    let lecture = campus.lecture("Lecture F25").await?;
+    let (_, started) = lecture.started().await?;
+    passes(2.0).await;
+    let log = campus.inputs().join("burner.log");
+    let burner = || {
+        let program = Program::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]);
+        Process::start(program, &log)
+    };
+    let burners = [burner()?, burner()?];
+    passes(lasts).await;
+    for burner in &burners {
+        burner.kill()?;
+    }
+    passes(2.0).await;
+    let over = lecture.over(started, SOON * 3).await?;
+    let shown = film(campus, &over)?;
+    let silent = shown.silent(over.started + SETTLES, over.ended - Duration::from_secs(2));
+    let (sound, findings) = campus.verify(over.ready.recording)?;
+    let unseen = shown.codes.longest_missing(over.started + SETTLES, over.ended - Duration::from_secs(2));
+    Ok(Verdict::of(silent.len() as f64, 1)
+        .holds(silent.is_empty(), format!("no beep at {silent:?}"))
+        .holds(sound, format!("verify: {findings:?}"))
+        .with("starved_s", lasts)
+        .with("longest_unseen_s", tenth(unseen))
+        .with("gaps", campus.manifest(over.ready.recording)?["gaps"].clone()))
+}
+
+/// F26.
+pub(crate) async fn out_of_memory(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let times = bench.times(1, 10);
+    let campus = bench.campus().await?;
+    let worker = campus.worker("hungry").await?;
+    let lecture = campus.lecture("Lecture F26").await?;
+    let (_, started) = lecture.started().await?;
+    let mut deaths = Vec::new();
+    for n in 0..times {
+        passes(if n == 0 { 6.0 } else { 30.0 }).await;
+        let pid = until("a media process runs", SOON, async || Ok(worker.media().first().copied())).await?;
+        // Not a page more than it has.
+        let limit = Command::new("prlimit").args(["--pid", &pid.to_string(), "--as=1048576"]).output()?;
+        ensure!(limit.status.success(), "prlimit: {}", String::from_utf8_lossy(&limit.stderr));
+        let gone = until("the media process dies of it", Duration::from_secs(30), async || {
+            Ok((!worker.media().contains(&pid)).then_some(()))
+        });
+        // It may do with what it has for as long as nobody new comes.
+        let mut visitor = None;
+        tokio::select! {
+            gone = gone => gone?,
+            joined = async {
+                passes(2.0).await;
+                visitor = Some(campus.speaker(&lecture.meeting.room).await);
+                std::future::pending::<()>().await;
+            } => joined,
+        }
+        deaths.push(SystemTime::now());
+        drop(visitor);
+        until("another media process runs", SOON, async || Ok(worker.media().into_iter().find(|p| *p != pid))).await?;
+    }
+    passes(8.0).await;
+    ensure!(worker.runs(), "the worker died with its child");
+    let over = lecture.over(started, SOON * 2).await?;
+    // From the last frame to the death, it may have hung.
+    gaps(campus, &over, &deaths, 10.0)
+}
+
+/// F27.
+pub(crate) async fn handed_over(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let times = bench.times(1, 10);
+    let mut worst = 0.0_f64;
+    let mut verdict = Verdict::of(0.0, times);
+    let mut overlaps = Vec::new();
+    for _ in 0..times {
+        let campus = bench.campus().await?;
+        let [_, port, _] = campus.lectern.ports();
+        let mut origin = campus.service("origin", "origin", "")?;
+        origin.start()?;
+        let mut workers = vec![campus.worker("leaving").await?];
+        let lecture = campus.lecture("Webinar F27").await?;
+        let (recording, started) = lecture.started().await?;
+        campus.stored(recording, 1, SOON).await?;
+        workers.push(campus.worker("coming").await?);
+        passes(4.0).await;
+        let viewer = super::room::Viewer::of(port, recording);
+        let asked = SystemTime::now();
+        workers[0].signal(Signal::SIGTERM)?;
+        let (mut both, mut came, mut left) = (0.0, None, None);
+        let begun = Instant::now();
+        while begun.elapsed() < SOON && left.is_none() {
+            let people = lecture.meeting.room.people().await?;
+            let bots = people.iter().filter(|(_, name)| name.contains("Recording")).count();
+            let after = begun.elapsed().as_secs_f64();
+            if bots > 1 {
+                came.get_or_insert(after);
+                both = after - came.unwrap_or(after);
+            }
+            if !workers[0].runs() {
+                left = Some(after);
+            }
+            passes(0.2).await;
+        }
+        passes(8.0).await;
+        let epoch = campus.state(recording)?["epoch"].as_u64().unwrap_or(0);
+        let seen = viewer.seen().await?;
+        let over = match lecture.over(started, SOON * 2).await {
+            Ok(over) => over,
+            Err(error) => {
+                verdict = verdict.holds(false, format!("epoch {epoch}; {error:#}"));
+                continue;
+            }
+        };
+        origin.stop()?;
+        let shown = film(campus, &over)?;
+        let (from, to) = (started + SETTLES, over.ended - Duration::from_millis(1500));
+        let missing = shown.codes.longest_missing(from, to);
+        let silent = shown.silent(from, to);
+        let missing = if missing <= UNNOTICED { 0.0 } else { missing };
+        worst = worst.max(missing).max(seen.missing);
+        overlaps.push(tenth(both));
+        verdict = verdict
+            .holds(epoch >= 2, "nobody took over")
+            .holds(left.is_some(), "the old worker does not go")
+            .holds(both > 0.0, "the two were never in the room together")
+            .holds(missing == 0.0, format!("{missing:.1} s are missing in the film"))
+            .holds(silent.is_empty(), format!("no beep at {silent:?}"))
+            .holds(over.ready.complete, format!("partial: {}", campus.manifest(recording)?["gaps"]))
+            .holds(seen.problems.is_empty(), seen.problems.join("; "))
+            .with("viewer_segments", seen.segments)
+            .with("viewer_missing_s", tenth(seen.missing))
+            .with("left_after_s", left.map(tenth))
+            .with("asked_at", seconds(asked));
+    }
+    verdict.figure = Some(tenth(worst));
+    Ok(verdict.with("overlap_s", overlaps))
+}
