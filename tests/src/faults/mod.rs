@@ -3,7 +3,8 @@
 //!
 //! - [`proxy`], [`front`] and [`weather`] do harm: to a TCP line, to a store, to RTP. All in user space, by a seed.
 //! - [`campus`] runs the services apart, so that each can be killed, stopped or starved alone.
-//! - [`look`] measures what was lost in the film itself, by the wall time that was burnt into what was filmed.
+//! - [`look`] measures what was lost in the film itself, by the wall time that was burnt into what was filmed; [`viewer`]
+//!   does the same of a live stream.
 //! - [`rows`] are the faults.
 //!
 //! # Design
@@ -20,6 +21,7 @@ pub mod matrix;
 pub mod proxy;
 mod rows;
 pub mod verdict;
+pub mod viewer;
 pub mod weather;
 
 pub use bench::Bench;

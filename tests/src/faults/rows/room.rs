@@ -1,12 +1,8 @@
 //! The meeting server and the way to it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use events::RecordingId;
 use serde_json::json;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::super::bench::{Bench, say};
 use super::super::campus::SOON;
@@ -145,102 +141,4 @@ pub(crate) async fn weather(bench: &mut Bench) -> anyhow::Result<Verdict> {
         .with("late", suffered.late)
         .with("twice", suffered.twice)
         .with("spells", runs))
-}
-
-/// Somebody who follows a webinar's playlist and fetches what it names.
-#[derive(Debug)]
-pub(super) struct Viewer {
-    seen: Arc<Mutex<BTreeMap<u64, Seen>>>,
-    _task: AbortOnDropHandle<()>,
-}
-
-/// One segment, as the playlist tells of it.
-#[derive(Debug, Clone)]
-struct Seen {
-    /// Seconds since 1970, by EXT-X-PROGRAM-DATE-TIME.
-    begins: Option<f64>,
-    lasts: f64,
-    gap: bool,
-    bytes: usize,
-}
-
-/// What a viewer got.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) segments: usize,
-    /// Seconds of wall time that no segment holds, between the first and the last.
-    pub(super) missing: f64,
-    pub(super) problems: Vec<String>,
-}
-
-impl Viewer {
-    pub(super) fn of(port: u16, recording: RecordingId) -> Self {
-        let seen = Arc::<Mutex<BTreeMap<u64, Seen>>>::default();
-        let into = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
-            let client = reqwest::Client::new();
-            let base = format!("http://127.0.0.1:{port}/hls/{recording}/video");
-            loop {
-                // What cannot be fetched now is asked for again.
-                let _ = look(&client, &base, &into).await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        });
-        Self { seen, _task: AbortOnDropHandle::new(task) }
-    }
-
-    pub(super) async fn seen(&self) -> anyhow::Result<Watched> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut problems = Vec::new();
-        let mut missing = 0.0;
-        let mut last: Option<(u64, Seen)> = None;
-        for (number, one) in &seen {
-            if one.gap || one.bytes == 0 {
-                missing += one.lasts;
-                problems.push(format!("segment {number} is a gap"));
-            }
-            if let Some((before, earlier)) = &last {
-                if number - before != 1 {
-                    problems.push(format!("segment {number} follows {before}"));
-                }
-                if let (Some(from), Some(to)) = (earlier.begins, one.begins) {
-                    let hole = to - from - earlier.lasts;
-                    if hole.abs() > 0.1 {
-                        problems.push(format!("{hole:.2} s lie between segments {before} and {number}"));
-                        missing += hole.max(0.0);
-                    }
-                }
-            }
-            last = Some((*number, one.clone()));
-        }
-        if seen.len() < 4 {
-            problems.push(format!("only {} segments were seen", seen.len()));
-        }
-        Ok(Watched { segments: seen.len(), missing, problems })
-    }
-}
-
-async fn look(client: &reqwest::Client, base: &str, into: &Mutex<BTreeMap<u64, Seen>>) -> anyhow::Result<()> {
-    let text = client.get(format!("{base}/index.m3u8")).send().await?.error_for_status()?.bytes().await?;
-    let (_, list) = m3u8_rs::parse_media_playlist(&text).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut clock = None;
-    for (number, segment) in (list.media_sequence..).zip(list.segments) {
-        if let Some(told) = segment.program_date_time {
-            clock = Some(told.timestamp_micros() as f64 / 1e6);
-        }
-        let begins = clock;
-        let lasts = f64::from(segment.duration);
-        clock = clock.map(|at| at + lasts);
-        if into.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&number) {
-            continue;
-        }
-        let gap = segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP");
-        let bytes = if gap {
-            0
-        } else {
-            client.get(format!("{base}/{}", segment.uri)).send().await?.error_for_status()?.bytes().await?.len()
-        };
-        into.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Seen { begins, lasts, gap, bytes });
-    }
-    Ok(())
 }

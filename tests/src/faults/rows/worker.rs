@@ -19,6 +19,7 @@ use super::super::front::{Fault, Rule, When};
 use super::super::look::seconds;
 use super::super::matrix::Id;
 use super::super::verdict::Verdict;
+use super::super::viewer::Viewer;
 use super::{SETTLES, UNNOTICED, film, passes, whole};
 use crate::analysis::percentile;
 use crate::process::{Process, Program, until};
@@ -466,7 +467,7 @@ pub(crate) async fn handed_over(bench: &mut Bench) -> anyhow::Result<Verdict> {
         campus.stored(recording, 1, SOON).await?;
         workers.push(campus.worker("coming").await?);
         passes(4.0).await;
-        let viewer = super::room::Viewer::of(port, recording);
+        let viewer = Viewer::of(port, recording);
         let asked = SystemTime::now();
         workers[0].signal(Signal::SIGTERM)?;
         let (mut both, mut came, mut left) = (0.0, None, None);
@@ -486,7 +487,7 @@ pub(crate) async fn handed_over(bench: &mut Bench) -> anyhow::Result<Verdict> {
         }
         passes(8.0).await;
         let epoch = campus.state(recording)?["epoch"].as_u64().unwrap_or(0);
-        let seen = viewer.seen().await?;
+        let seen = viewer.seen(&campus.folder("viewer")?, started)?;
         let over = match lecture.over(started, SOON * 2).await {
             Ok(over) => over,
             Err(error) => {
@@ -500,7 +501,8 @@ pub(crate) async fn handed_over(bench: &mut Bench) -> anyhow::Result<Verdict> {
         let missing = shown.codes.longest_missing(from, to);
         let silent = shown.silent(from, to);
         let missing = if missing <= UNNOTICED { 0.0 } else { missing };
-        worst = worst.max(missing).max(seen.missing);
+        let unseen = if seen.unseen <= UNNOTICED { 0.0 } else { seen.unseen };
+        worst = worst.max(missing).max(seen.missing).max(unseen);
         overlaps.push(tenth(both));
         verdict = verdict
             .holds(epoch >= 2, "nobody took over")
@@ -510,6 +512,7 @@ pub(crate) async fn handed_over(bench: &mut Bench) -> anyhow::Result<Verdict> {
             .holds(silent.is_empty(), format!("no beep at {silent:?}"))
             .holds(over.ready.complete, format!("partial: {}", campus.manifest(recording)?["gaps"]))
             .holds(seen.problems.is_empty(), seen.problems.join("; "))
+            .holds(unseen == 0.0, format!("a viewer does not see {unseen:.1} s"))
             .with("viewer_segments", seen.segments)
             .with("viewer_missing_s", tenth(seen.missing))
             .with("left_after_s", left.map(tenth))
