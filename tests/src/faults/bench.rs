@@ -81,6 +81,17 @@ impl Bench {
         self.campus.as_mut().context("just made")
     }
 
+    /// A new folder of this run, beside the installation's.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn folder(&mut self, name: &str) -> anyhow::Result<PathBuf> {
+        self.made += 1;
+        let folder = self.work.join(format!("{name}-{}", self.made));
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
     /// Ends the installation. Its folder stays until the next run.
     pub fn close(&mut self) {
         self.campus = None;

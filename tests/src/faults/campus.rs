@@ -226,23 +226,6 @@ impl Campus {
         Publisher::join(&self.janus.url(), room.id, &person, &media, &self.work.join("inputs")).await
     }
 
-    /// What somebody publishes who wants a room of the rule `asked` recorded.
-    ///
-    /// # Errors
-    /// Never: the id fits.
-    pub fn wish(&self) -> anyhow::Result<RecordingRequested> {
-        Ok(RecordingRequested {
-            policy: PolicyId::new("asked")?,
-            requested_by: "a-lecturer".into(),
-            layout: LayoutName::Speaker,
-            language: "en".into(),
-            basis: Basis::Consent,
-            retention_days: 30,
-            webinar: false,
-            max_seconds: 3600,
-        })
-    }
-
     pub fn inputs(&self) -> PathBuf {
         self.work.join("inputs")
     }
@@ -371,6 +354,23 @@ impl Campus {
         self.store.start()?;
         answers(&self.store, s3).await
     }
+}
+
+/// What somebody publishes who wants a room of the rule `asked` recorded.
+///
+/// # Errors
+/// Never: the id fits.
+pub fn wish() -> anyhow::Result<RecordingRequested> {
+    Ok(RecordingRequested {
+        policy: PolicyId::new("asked")?,
+        requested_by: "a-lecturer".into(),
+        layout: LayoutName::Speaker,
+        language: "en".into(),
+        basis: Basis::Consent,
+        retention_days: 30,
+        webinar: false,
+        max_seconds: 3600,
+    })
 }
 
 /// What a recorder logs when it is ready.

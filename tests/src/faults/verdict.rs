@@ -114,9 +114,9 @@ mod tests {
         let row = &super::super::matrix::ROWS[0];
         let line = serde_json::to_value(Verdict::of(2.0, 3).line(row, 1.0, 4)).unwrap();
         for (name, value) in
-            [("id", "F1".into()), ("outcome", "held".into()), ("figure", 2.0.into()), ("runs", 3.into())]
+            [("id", Value::from("F1")), ("outcome", "held".into()), ("figure", 2.0.into()), ("runs", 3.into())]
         {
-            assert_eq!(line[name], Value::from(value), "{name}");
+            assert_eq!(line[name], value, "{name}");
         }
         assert!(line["unit"].is_string() && line["fault"].is_string());
     }

@@ -84,7 +84,7 @@ impl Viewer {
         let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
         for segment in segments.values().filter(|segment| !segment.gap) {
             let file = files.entry(&segment.init);
-            file.or_insert_with(|| inits.get(&segment.init).map(Bytes::to_vec).unwrap_or_default())
+            file.or_insert_with(|| inits.get(&segment.init).map(|init| init.to_vec()).unwrap_or_default())
                 .extend(&segment.body);
         }
         let mut walls = Vec::new();

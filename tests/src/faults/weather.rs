@@ -7,7 +7,7 @@
 //! suffer. ICE and DTLS pass, as a matrix of their own: what is measured here is media.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,8 +53,8 @@ pub struct Suffered {
 struct Shared {
     janus: String,
     weather: Mutex<(Weather, StdRng)>,
-    /// Our port for each of Janus', with the tasks that serve it.
-    ports: Mutex<(HashMap<u16, u16>, JoinSet<()>)>,
+    /// Our port for each address of Janus', with the tasks that serve it.
+    ports: Mutex<(HashMap<SocketAddrV4, u16>, JoinSet<()>)>,
     counts: Counts,
 }
 
@@ -182,18 +182,14 @@ async fn of_janus(message: Message, shared: &Arc<Shared>) -> Message {
     }
     let mut ours = HashMap::new();
     for line in sdp.lines().chain([trickled.as_str()]) {
-        if let Some(port) = port(line) {
-            match stand_in(port, shared).await {
-                Ok(own) => drop(ours.insert(port, own)),
-                // Left as it is: the bot takes the straight way, and the row sees that nothing suffered.
+        if let Some(address) = address(line) {
+            match stand_in(address, shared).await {
+                Ok(own) => drop(ours.insert(address, own)),
                 Err(error) => tracing::warn!(%error, "no port for a media address"),
             }
         }
     }
-    let through_us = |line: &str| match port(line).and_then(|port| ours.get(&port)) {
-        Some(own) => moved(line, *own),
-        None => line.to_owned(),
-    };
+    let through_us = |line: &str| moved(line, address(line).and_then(|at| ours.get(&at)).copied().unwrap_or(NOBODY));
     if !sdp.is_empty() {
         said["jsep"]["sdp"] = each_candidate(&sdp, through_us).into();
     }
@@ -213,12 +209,18 @@ fn each_candidate(sdp: &str, change: impl Fn(&str) -> String) -> String {
     sdp.split("\r\n").map(line).collect::<Vec<_>>().join("\r\n")
 }
 
-/// The port of a UDP candidate (RFC 8839: foundation, component, transport, priority, address, port, …).
-fn port(candidate: &str) -> Option<u16> {
-    let mut fields = candidate.split(' ');
-    candidate.contains("candidate:").then_some(())?;
-    fields.nth(2).filter(|transport| transport.eq_ignore_ascii_case("udp"))?;
-    fields.nth(2)?.parse().ok()
+/// Where a UDP candidate over IPv4 is (RFC 8839: foundation, component, transport, priority, address, port, …). One way is
+/// enough: what leads another way leads to nobody.
+fn address(candidate: &str) -> Option<SocketAddrV4> {
+    let fields: Vec<_> = candidate.split(' ').collect();
+    match fields.as_slice() {
+        [first, _, transport, _, address, port, ..]
+            if first.contains("candidate:") && transport.eq_ignore_ascii_case("udp") =>
+        {
+            Some(SocketAddrV4::new(address.parse().ok()?, port.parse().ok()?))
+        }
+        _ => None,
+    }
 }
 
 /// The same candidate at `port` of this machine.
@@ -231,21 +233,21 @@ fn moved(candidate: &str, port: u16) -> String {
     fields.join(" ")
 }
 
-/// Our port for Janus' `port`.
-async fn stand_in(port: u16, shared: &Arc<Shared>) -> anyhow::Result<u16> {
-    if let Some(own) = lock(&shared.ports).0.get(&port) {
+/// Our port for Janus' `address`.
+async fn stand_in(address: SocketAddrV4, shared: &Arc<Shared>) -> anyhow::Result<u16> {
+    if let Some(own) = lock(&shared.ports).0.get(&address) {
         return Ok(*own);
     }
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let own = socket.local_addr()?.port();
     let mut ports = lock(&shared.ports);
-    ports.0.insert(port, own);
-    ports.1.spawn(relay(Arc::new(socket), port, Arc::clone(shared)));
+    ports.0.insert(address, own);
+    ports.1.spawn(relay(Arc::new(socket), address, Arc::clone(shared)));
     Ok(own)
 }
 
 /// Everybody who sends to `socket` is somebody else to Janus, so that its answers find back.
-async fn relay(socket: Arc<UdpSocket>, port: u16, shared: Arc<Shared>) {
+async fn relay(socket: Arc<UdpSocket>, janus: SocketAddrV4, shared: Arc<Shared>) {
     let mut known: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut backs = JoinSet::new();
     let mut buffer = vec![0; LONGEST];
@@ -256,8 +258,8 @@ async fn relay(socket: Arc<UdpSocket>, port: u16, shared: Arc<Shared>) {
         let out = match known.get(&from) {
             Some(out) => Arc::clone(out),
             None => {
-                let Ok(out) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
-                if out.connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+                let Ok(out) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await else { continue };
+                if out.connect(janus).await.is_err() {
                     continue;
                 }
                 let out = Arc::new(out);
@@ -331,10 +333,12 @@ mod tests {
 
     #[test]
     fn candidates_are_found_and_moved() {
-        assert_eq!(port(LINE), Some(20_105));
-        assert_eq!(port("candidate:1 1 UDP 2015363327 192.0.2.7 20105 typ host"), Some(20_105));
-        assert_eq!(port("candidate:1 1 tcp 2015363327 192.0.2.7 20105 typ host"), None);
-        assert_eq!(port("a=mid:1 1 udp 1 1 1"), None);
+        let at = Some("192.0.2.7:20105".parse().unwrap());
+        assert_eq!(address(LINE), at);
+        assert_eq!(address("candidate:1 1 UDP 2015363327 192.0.2.7 20105 typ host"), at);
+        assert_eq!(address("candidate:1 1 tcp 2015363327 192.0.2.7 20105 typ host"), None);
+        assert_eq!(address("candidate:1 1 udp 2015363327 fe80::1 20105 typ host"), None);
+        assert_eq!(address("a=mid:1 1 udp 1 1 1"), None);
         let sdp = format!("v=0\r\n{LINE}\r\na=end-of-candidates\r\n");
         let moved = each_candidate(&sdp, |line| moved(line, 9));
         assert_eq!(moved, "v=0\r\na=candidate:1 1 udp 2015363327 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n");

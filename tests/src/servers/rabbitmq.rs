@@ -13,11 +13,17 @@ pub const USER: &str = "lectern";
 /// Guards nothing but a broker on loopback that lives as long as one run.
 const PASSWORD: &str = "only-for-this-run";
 
+/// What Erlang nodes of one run know each other by.
+const COOKIE: &str = "only-for-this-run";
+/// For nodes of a cluster.
+const MINORITY: &str = "cluster_partition_handling = pause_minority\n";
+
 /// A running broker. Dropping it stops it; its folder stays for the canary scan.
 #[derive(Debug)]
 pub struct RabbitMq {
     node: Option<Process>,
-    _epmd: Process,
+    /// None for a node that shares another's.
+    _epmd: Option<Process>,
     folder: PathBuf,
     ports: [u16; 3],
 }
@@ -28,14 +34,42 @@ impl RabbitMq {
     /// # Errors
     /// When `rabbitmq-server` or `epmd` is not installed or does not come up.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(folder, None, "").await
+    }
+
+    /// Starts as a further node of `first`'s cluster, on the same machine. Whatever it holds by itself is forgotten.
+    ///
+    /// # Errors
+    /// As [`RabbitMq::start`], and when `first` does not take it in.
+    pub async fn join(folder: &Path, first: &Self) -> anyhow::Result<Self> {
+        let node = Self::start_with(folder, Some(first), MINORITY).await?;
+        node.ctl(&["stop_app"])?;
+        node.ctl(&["join_cluster", &first.name()])?;
+        node.ctl(&["start_app"])?;
+        Ok(node)
+    }
+
+    /// Starts as the first node of a cluster: a node that sees too few others pauses.
+    ///
+    /// # Errors
+    /// As [`RabbitMq::start`].
+    pub async fn first(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(folder, None, MINORITY).await
+    }
+
+    async fn start_with(folder: &Path, beside: Option<&Self>, settings: &str) -> anyhow::Result<Self> {
         for name in ["home", "mnesia", "log"] {
             fs::create_dir_all(folder.join(name))?;
         }
         let folder = folder.canonicalize()?;
-        let ports @ [amqp, _, mapper] = free_ports()?;
+        let mut ports = free_ports()?;
+        if let Some(first) = beside {
+            ports[2] = first.ports[2];
+        }
+        let [amqp, _, mapper] = ports;
         let cookie = folder.join("home/.erlang.cookie");
         if !cookie.exists() {
-            fs::write(&cookie, "only-for-this-run")?;
+            fs::write(&cookie, COOKIE)?;
             fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400))?;
         }
         fs::write(folder.join("plugins"), "[].")?;
@@ -51,13 +85,19 @@ impl RabbitMq {
                  log.console = true\n\
                  raft.wal_max_size_bytes = 16777216\n\
                  vm_memory_high_watermark.absolute = 1GB\n\
-                 disk_free_limit.absolute = 50MB\n"
+                 disk_free_limit.absolute = 50MB\n\
+                 {settings}"
             ),
         )?;
         // Before the node, which would otherwise start a daemon that nobody stops.
-        let mapping = Program::new("epmd").args(["-address", "127.0.0.1", "-port", &mapper.to_string()]);
-        let epmd = Process::start(mapping, &folder.join("epmd.log"))?;
-        listening(&epmd, mapper).await?;
+        let epmd = if beside.is_none() {
+            let mapping = Program::new("epmd").args(["-address", "127.0.0.1", "-port", &mapper.to_string()]);
+            let epmd = Process::start(mapping, &folder.join("epmd.log"))?;
+            listening(&epmd, mapper).await?;
+            Some(epmd)
+        } else {
+            None
+        };
         let mut server = Self { node: None, _epmd: epmd, folder, ports };
         server.again().await?;
         Ok(server)
@@ -74,7 +114,7 @@ impl RabbitMq {
             .folder(&self.folder)
             .env("HOME", at("home"))
             // The port keeps two nodes of one machine apart.
-            .env("RABBITMQ_NODENAME", format!("lectern{amqp}@localhost"))
+            .env("RABBITMQ_NODENAME", self.name())
             .env("RABBITMQ_DIST_PORT", distribution.to_string())
             .env("ERL_EPMD_PORT", mapper.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -116,9 +156,9 @@ impl RabbitMq {
     /// # Errors
     /// When it fails; with what it said.
     pub fn ctl(&self, args: &[&str]) -> anyhow::Result<String> {
-        let [amqp, _, mapper] = self.ports;
+        let [.., mapper] = self.ports;
         let out = std::process::Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl")
-            .args(["--quiet", "--node", &format!("lectern{amqp}@localhost")])
+            .args(["--quiet", "--node", &self.name()])
             .args(args)
             .current_dir(&self.folder)
             .env("HOME", self.folder.join("home"))
@@ -130,6 +170,26 @@ impl RabbitMq {
         let said = String::from_utf8_lossy(&said).into_owned();
         anyhow::ensure!(out.status.success(), "rabbitmqctl {args:?}: {said}");
         Ok(said)
+    }
+
+    /// Its name among Erlang nodes.
+    pub fn name(&self) -> String {
+        format!("lectern{}@localhost", self.port())
+    }
+
+    /// Cuts every link between this node and `other`, or lets them find each other again. Erlang nodes speak when they
+    /// know the same cookie; clients' connections are not touched.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub fn part(&self, other: &Self, parted: bool) -> anyhow::Result<()> {
+        let cookie = if parted { "parted" } else { COOKIE };
+        for (here, there) in [(self, other), (other, self)] {
+            let there = there.name();
+            let cut = if parted { format!(", erlang:disconnect_node('{there}')") } else { String::new() };
+            here.ctl(&["eval", &format!("erlang:set_cookie('{there}', '{cookie}'){cut}.")])?;
+        }
+        Ok(())
     }
 
     pub fn port(&self) -> u16 {

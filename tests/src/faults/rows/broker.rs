@@ -13,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::bench::{Bench, say};
-use super::super::campus::{Campus, SOON};
+use super::super::campus::{Campus, SOON, wish};
 use super::super::matrix::Id;
 use super::super::proxy::Line;
 use super::super::verdict::Verdict;
 use super::{passes, whole};
 use crate::process::until;
+use crate::servers::RabbitMq;
 use crate::servers::lectern::{INSTANCE, TENANT};
 use crate::servers::rabbitmq::USER;
 
@@ -29,7 +30,7 @@ fn now() -> String {
     media::WallTime::from_system(SystemTime::now()).to_string()
 }
 
-fn asked(campus: &Campus, room: u64, session: &SessionId, id: String) -> anyhow::Result<Event> {
+fn wish_of(room: u64, session: &SessionId, id: String) -> anyhow::Result<Event> {
     let meta = Meta {
         id,
         platform: Platform::Janus,
@@ -39,7 +40,7 @@ fn asked(campus: &Campus, room: u64, session: &SessionId, id: String) -> anyhow:
         session: session.clone(),
         time: now(),
     };
-    Ok(Event { meta, body: Body::RecordingRequested(campus.wish()?) })
+    Ok(Event { meta, body: Body::RecordingRequested(wish()?) })
 }
 
 async fn connected(campus: &Campus, url: String) -> anyhow::Result<Broker> {
@@ -60,7 +61,7 @@ pub(crate) async fn duplicates(bench: &mut Bench) -> anyhow::Result<Verdict> {
     let mut copies: Vec<Event> = Vec::new();
     for n in 0..count {
         let id = if n % 10 == 0 { hex::encode(chance.random::<[u8; 16]>()) } else { format!("{:032x}", room.id) };
-        copies.push(asked(campus, room.id, &session, id)?);
+        copies.push(wish_of(room.id, &session, id)?);
     }
     copies.shuffle(&mut chance);
     let broker = connected(campus, campus.broker.url()).await?;
@@ -130,7 +131,7 @@ pub(crate) async fn restarted(bench: &mut Bench) -> anyhow::Result<Verdict> {
     let publishing = {
         let (confirmed, room) = (Arc::clone(&confirmed), lecture.meeting.room.id);
         let events: Vec<Event> =
-            (0..20_000).map(|n| asked(campus, room, &session, format!("f7-{n:06}"))).collect::<Result<_, _>>()?;
+            (0..20_000).map(|n| wish_of(room, &session, format!("f7-{n:06}"))).collect::<Result<_, _>>()?;
         AbortOnDropHandle::new(tokio::spawn(async move {
             let mut unconfirmed = 0_u64;
             for event in events {
@@ -271,6 +272,89 @@ pub(crate) async fn alarms(bench: &mut Bench) -> anyhow::Result<Verdict> {
         .holds(!early, "the broker took events in spite of its alarm")
         .with("alarm_s", lasts);
     whole(verdict, campus, &over)
+}
+
+/// F11.
+pub(crate) async fn partition(bench: &mut Bench) -> anyhow::Result<Verdict> {
+    let (times, lasts) = if bench.full { (10, 30.0) } else { (1, 6.0) };
+    let mut chance = bench.chance(Id::F11);
+    let folder = bench.folder("cluster")?;
+    say("starting three more RabbitMQ nodes");
+    let first = RabbitMq::first(&folder.join("one")).await?;
+    let second = RabbitMq::join(&folder.join("two"), &first).await?;
+    let third = RabbitMq::join(&folder.join("three"), &first).await?;
+    let nodes = [&first, &second, &third];
+    let member = async |node: &RabbitMq| {
+        let config =
+            ::broker::Config { url: node.url(), user: USER.into(), password_file: Some(first.password_file()) };
+        anyhow::Ok(Broker::connect(&config, CancellationToken::new()).await?)
+    };
+    // Everybody publishes, wherever the parted node's clients are.
+    let confirmed: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let session = SessionId::new(hex::encode(chance.random::<[u8; 8]>()))?;
+    let mut publishing = Vec::new();
+    for (n, node) in nodes.iter().enumerate() {
+        let broker = member(node).await?;
+        let (confirmed, session) = (Arc::clone(&confirmed), session.clone());
+        publishing.push(AbortOnDropHandle::new(tokio::spawn(async move {
+            for number in 0..u32::MAX {
+                let Ok(event) = wish_of(4711, &session, format!("f11-{n}-{number:06}")) else { return };
+                if broker.publish(&event).await.is_ok() {
+                    confirmed.lock().unwrap_or_else(PoisonError::into_inner).insert(event.meta.id);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })));
+    }
+    let mut silent = Vec::new();
+    let mut notes = Vec::new();
+    for n in 0..times {
+        until("all is well", SOON * 2, async || {
+            let before = count(&confirmed);
+            passes(1.0).await;
+            Ok((count(&confirmed) > before + 20).then_some(()))
+        })
+        .await?;
+        let alone = chance.random_range(0..3);
+        let others: Vec<&RabbitMq> = (0..3).filter(|n| *n != alone).map(|n| nodes[n]).collect();
+        for other in &others {
+            nodes[alone].part(other, true)?;
+        }
+        let (parted, before) = (Instant::now(), count(&confirmed));
+        let again = until("the majority confirms", SOON, async || Ok((count(&confirmed) > before + 10).then_some(())));
+        again.await?;
+        silent.push((parted.elapsed().as_secs_f64() * 10.0).round() / 10.0);
+        passes(lasts).await;
+        let seen = others[0].ctl(&["eval", "length(nodes())."])?;
+        if seen.trim() != "1" {
+            notes.push(format!("the majority sees {} others, so nothing was parted", seen.trim()));
+        }
+        for other in &others {
+            nodes[alone].part(other, false)?;
+        }
+        say(format!("partition {} of {times}: confirmed again after {:.1} s", n + 1, silent[silent.len() - 1]));
+    }
+    passes(3.0).await;
+    publishing.clear();
+    let told = confirmed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let taker = until("a node takes us", SOON * 2, async || Ok(member(&second).await.ok())).await?;
+    let mut consumer = taker.work(Work::Record, 200).await?;
+    let mut processed = BTreeSet::new();
+    let begun = Instant::now();
+    while !told.is_subset(&processed) && begun.elapsed() < SOON {
+        let Ok(Some(delivery)) = tokio::time::timeout(Duration::from_secs(10), consumer.next()).await else { break };
+        let id = delivery.event.meta.id.clone();
+        if delivery.settle().await.is_ok() {
+            processed.insert(id);
+        }
+    }
+    let lost = told.difference(&processed).count();
+    Ok(Verdict::of(lost as f64, times)
+        .holds(lost == 0, format!("{lost} confirmed events were never delivered"))
+        .holds(told.len() > 100, format!("only {} events were confirmed", told.len()))
+        .holds(notes.is_empty(), notes.join("; "))
+        .with("confirmed", told.len())
+        .with("unconfirmed_for_s", silent))
 }
 
 /// F12.
