@@ -440,7 +440,8 @@ mod tests {
 
         front.play([Rule::new(&[Put], "x", Fault::SlowDown, When::Nth(2))]);
         let busy = |put: &Result<_, StoreError>| matches!(put, Err(StoreError::Busy { .. }));
-        let tried = [put("x").await, put("x").await, put("x").await, put("y").await];
+        // What is there already counts as put: each is another.
+        let tried = [put("x").await, put("x2").await, put("x3").await, put("y").await];
         assert_eq!(tried.each_ref().map(busy), [false, true, false, false]);
 
         front.play([Rule::new(&[Put], "z", Fault::Drop, When::Always)]);

@@ -201,7 +201,7 @@ pub(crate) async fn child_killed(bench: &mut Bench) -> anyhow::Result<Verdict> {
     let mut kills = Vec::new();
     for n in 0..times {
         // Far enough apart not to look like a track that kills its decoder.
-        passes(chance.random_range(5.0..9.0) + if n > 0 && full { 25.0 } else { 0.0 }).await;
+        passes(chance.random_range(5.0..9.0) + if n > 0 && full { 27.0 } else { 0.0 }).await;
         let pid = until("a media process runs", SOON, async || Ok(worker.media().first().copied())).await?;
         kills.push(SystemTime::now());
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
