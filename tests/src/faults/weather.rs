@@ -26,7 +26,7 @@ use tokio_tungstenite::{accept_hdr_async, connect_async};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Where nobody listens: the bot's own addresses are replaced by it.
-const NOBODY: u16 = 9;
+const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
 /// Longer than any packet here.
 const LONGEST: usize = 4096;
 
@@ -54,7 +54,7 @@ struct Shared {
     janus: String,
     weather: Mutex<(Weather, StdRng)>,
     /// Our port for each address of Janus', with the tasks that serve it.
-    ports: Mutex<(HashMap<SocketAddrV4, u16>, JoinSet<()>)>,
+    ports: Mutex<(HashMap<SocketAddrV4, SocketAddrV4>, JoinSet<()>)>,
     counts: Counts,
 }
 
@@ -223,23 +223,24 @@ fn address(candidate: &str) -> Option<SocketAddrV4> {
     }
 }
 
-/// The same candidate at `port` of this machine.
-fn moved(candidate: &str, port: u16) -> String {
+/// The same candidate somewhere else.
+fn moved(candidate: &str, to: SocketAddrV4) -> String {
     let mut fields: Vec<_> = candidate.split(' ').map(str::to_owned).collect();
     if let [_, _, _, _, address, at, ..] = fields.as_mut_slice() {
-        *address = Ipv4Addr::LOCALHOST.to_string();
-        *at = port.to_string();
+        *address = to.ip().to_string();
+        *at = to.port().to_string();
     }
     fields.join(" ")
 }
 
 /// Our port for Janus' `address`.
-async fn stand_in(address: SocketAddrV4, shared: &Arc<Shared>) -> anyhow::Result<u16> {
+async fn stand_in(address: SocketAddrV4, shared: &Arc<Shared>) -> anyhow::Result<SocketAddrV4> {
     if let Some(own) = lock(&shared.ports).0.get(&address) {
         return Ok(*own);
     }
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let own = socket.local_addr()?.port();
+    // Where Janus is, and no further: a bot may leave out an address of another kind.
+    let socket = UdpSocket::bind((*address.ip(), 0)).await?;
+    let own = SocketAddrV4::new(*address.ip(), socket.local_addr()?.port());
     let mut ports = lock(&shared.ports);
     ports.0.insert(address, own);
     ports.1.spawn(relay(Arc::new(socket), address, Arc::clone(shared)));
@@ -340,7 +341,7 @@ mod tests {
         assert_eq!(address("candidate:1 1 udp 2015363327 fe80::1 20105 typ host"), None);
         assert_eq!(address("a=mid:1 1 udp 1 1 1"), None);
         let sdp = format!("v=0\r\n{LINE}\r\na=end-of-candidates\r\n");
-        let moved = each_candidate(&sdp, |line| moved(line, 9));
+        let moved = each_candidate(&sdp, |line| moved(line, NOBODY));
         assert_eq!(moved, "v=0\r\na=candidate:1 1 udp 2015363327 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n");
     }
 

@@ -183,9 +183,10 @@ impl RabbitMq {
     /// # Errors
     /// When a node does not answer.
     pub fn part(&self, other: &Self, parted: bool) -> anyhow::Result<()> {
-        let cookie = if parted { "parted" } else { COOKIE };
         for (here, there) in [(self, other), (other, self)] {
             let there = there.name();
+            // Not the same word on both sides, or they would know each other by that.
+            let cookie = if parted { format!("not-{there}") } else { COOKIE.to_owned() };
             let cut = if parted { format!(", erlang:disconnect_node('{there}')") } else { String::new() };
             here.ctl(&["eval", &format!("erlang:set_cookie('{there}', '{cookie}'){cut}.")])?;
         }
