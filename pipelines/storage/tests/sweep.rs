@@ -109,6 +109,7 @@ impl Run {
             spec: PipelineSpec::default(),
             entries,
             gaps: Vec::new(),
+            closed: std::collections::BTreeMap::new(),
             renditions: Vec::new(),
         };
         self.put(&path.journal(epoch), seal.seal(journal.to_bytes()).bytes()).await;
@@ -127,6 +128,7 @@ impl Run {
             recipients: to.public(),
             language: "nb".into(),
             webinar: false,
+            accounts: Vec::new(),
         };
         let key = SigningKey::load(&self.dir.path().join("keys/signing.key")).unwrap();
         let mut standing = false;
