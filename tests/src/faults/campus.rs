@@ -470,9 +470,10 @@ impl Film {
     pub fn of(file: &Path, about: SystemTime, person: &Person) -> anyhow::Result<Self> {
         let codes = Codes::read(file, about)?;
         let sound = Sound::decode(file)?;
+        // Of the codes around, the freshest tells the time: a picture that stands still tells an earlier one.
         let offsets = |at: f64| {
-            let near = codes.shown.iter().min_by(|a, b| (a.at - at).abs().total_cmp(&(b.at - at).abs()));
-            near.map(|shown| shown.wall - shown.at)
+            let near = codes.shown.iter().filter(|shown| (shown.at - at).abs() < 10.0);
+            near.map(|shown| shown.wall - shown.at).max_by(f64::total_cmp)
         };
         let beeps = sound.beeps(person.pitch).into_iter().filter_map(|at| Some(at + offsets(at)?)).collect();
         Ok(Self { codes, beeps })

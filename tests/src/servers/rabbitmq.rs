@@ -177,20 +177,21 @@ impl RabbitMq {
         format!("lectern{}@localhost", self.port())
     }
 
-    /// Cuts every link between this node and `other`, or lets them find each other again. Erlang nodes speak when they
-    /// know the same cookie; clients' connections are not touched.
+    /// Cuts every link between this node and `others`, at once, or lets them find each other again. Erlang nodes speak when
+    /// they know the same cookie, and it is enough that one of two knows another; clients' connections are not touched.
     ///
     /// # Errors
-    /// When a node does not answer.
-    pub fn part(&self, other: &Self, parted: bool) -> anyhow::Result<()> {
-        for (here, there) in [(self, other), (other, self)] {
-            let there = there.name();
-            // Not the same word on both sides, or they would know each other by that.
-            let cookie = if parted { format!("not-{there}") } else { COOKIE.to_owned() };
-            let cut = if parted { format!(", erlang:disconnect_node('{there}')") } else { String::new() };
-            here.ctl(&["eval", &format!("erlang:set_cookie('{there}', '{cookie}'){cut}.")])?;
-        }
-        Ok(())
+    /// When the node does not answer.
+    pub fn part(&self, others: &[&Self], parted: bool) -> anyhow::Result<()> {
+        let each = others.iter().map(|other| {
+            let name = other.name();
+            match parted {
+                true => format!("erlang:set_cookie('{name}', 'parted'), erlang:disconnect_node('{name}')"),
+                false => format!("erlang:set_cookie('{name}', '{COOKIE}')"),
+            }
+        });
+        // In one go: a cluster that is parted in part only parts the rest by itself.
+        self.ctl(&["eval", &format!("{}.", each.collect::<Vec<_>>().join(", "))]).map(drop)
     }
 
     pub fn port(&self) -> u16 {

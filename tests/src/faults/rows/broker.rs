@@ -317,9 +317,7 @@ pub(crate) async fn partition(bench: &mut Bench) -> anyhow::Result<Verdict> {
         .await?;
         let alone = chance.random_range(0..3);
         let others: Vec<&RabbitMq> = (0..3).filter(|n| *n != alone).map(|n| nodes[n]).collect();
-        for other in &others {
-            nodes[alone].part(other, true)?;
-        }
+        nodes[alone].part(&others, true)?;
         let (parted, before) = (Instant::now(), count(&confirmed));
         let again = until("the majority confirms", SOON, async || Ok((count(&confirmed) > before + 10).then_some(())));
         again.await?;
@@ -329,9 +327,7 @@ pub(crate) async fn partition(bench: &mut Bench) -> anyhow::Result<Verdict> {
         if seen.trim() != "1" {
             notes.push(format!("the majority sees {} others, so nothing was parted", seen.trim()));
         }
-        for other in &others {
-            nodes[alone].part(other, false)?;
-        }
+        nodes[alone].part(&others, false)?;
         say(format!("partition {} of {times}: confirmed again after {:.1} s", n + 1, silent[silent.len() - 1]));
     }
     passes(3.0).await;
