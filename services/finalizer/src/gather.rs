@@ -102,6 +102,18 @@ impl From<StoreError> for Unusable {
     }
 }
 
+/// Reads that are unlike what was stored, before that is believed of the store and not of the way.
+const READS: usize = 3;
+
+/// Whether what was read is worth reading again: it came altered, cut short, or not at all.
+fn doubtful<T>(read: &Result<T, Unusable>) -> bool {
+    match read {
+        Ok(_) => false,
+        Err(Unusable::Why(_)) => true,
+        Err(Unusable::Failed(why)) => why.is_passing(),
+    }
+}
+
 /// What may be lost stays inside; what must stop the work comes out.
 fn or_lost<T>(tried: Result<T, Unusable>) -> Result<Result<T, String>, FinalizeError> {
     match tried {
@@ -206,7 +218,7 @@ impl Reading<'_> {
     /// What the epoch stored, by its journal or else by what lies there; none if that is nothing.
     async fn entries(&mut self, open: &OpenKey) -> Result<Option<(Option<Journal>, Vec<Entry>)>, FinalizeError> {
         let salvaged = match self.lying.media.contains_key(&self.path.journal(self.number)) {
-            true => match or_lost(self.journal(open).await)? {
+            true => match or_lost(self.doubted_journal(open).await)? {
                 Ok(journal) => {
                     let entries = journal.entries.clone();
                     return Ok(Some((Some(journal), entries)));
@@ -220,6 +232,16 @@ impl Reading<'_> {
             false => self.salvage(),
         };
         Ok((!salvaged.is_empty()).then_some((None, salvaged)))
+    }
+
+    async fn doubted_journal(&mut self, open: &OpenKey) -> Result<Journal, Unusable> {
+        let mut journal = self.journal(open).await;
+        for _ in 1..READS {
+            if doubtful(&journal) {
+                journal = self.journal(open).await;
+            }
+        }
+        journal
     }
 
     async fn journal(&mut self, open: &OpenKey) -> Result<Journal, Unusable> {
@@ -299,7 +321,13 @@ impl Reading<'_> {
             if !entries.iter().any(|entry| entry.rendition == rendition) {
                 continue;
             }
-            match or_lost(self.init(open, &rendition).await)? {
+            let mut init = self.init(open, &rendition).await;
+            for _ in 1..READS {
+                if doubtful(&init) {
+                    init = self.init(open, &rendition).await;
+                }
+            }
+            match or_lost(init)? {
                 Ok(init) => drop(inits.insert(rendition, init)),
                 Err(why) => self.into.doubts.push((self.number, format!("the beginning of its {rendition} {why}"))),
             }
@@ -326,7 +354,7 @@ impl Reading<'_> {
         let mut reading = stream::iter(entries)
             .map(|entry| {
                 let reading = async move {
-                    let read = or_lost(read(store, epoch, &entry).await)?;
+                    let read = or_lost(doubted(store, epoch, &entry).await)?;
                     Ok::<_, FinalizeError>((entry, read))
                 };
                 reading.boxed()
@@ -374,6 +402,16 @@ struct Read {
     object: Object,
 }
 
+async fn doubted(store: &Store, epoch: &Epoch, entry: &Entry) -> Result<Read, Unusable> {
+    let mut segment = read(store, epoch, entry).await;
+    for _ in 1..READS {
+        if doubtful(&segment) {
+            segment = read(store, epoch, entry).await;
+        }
+    }
+    segment
+}
+
 async fn read(store: &Store, epoch: &Epoch, entry: &Entry) -> Result<Read, Unusable> {
     let Some(init) = epoch.inits.get(&entry.rendition) else {
         return Err(Unusable::Why("has no beginning to be read with".into()));
@@ -395,11 +433,17 @@ async fn read(store: &Store, epoch: &Epoch, entry: &Entry) -> Result<Read, Unusa
 /// # Errors
 /// [`FinalizeError::Changed`] when it is no longer what it was.
 pub(crate) async fn again(store: &Store, epoch: &Epoch, segment: &Segment) -> Result<Vec<u8>, FinalizeError> {
-    let (sealed, _) = store.get(Bucket::Media, &segment.key, LONGEST_SEGMENT).await?;
-    if hex::encode(Sha256::digest(&sealed)) != segment.sha256 {
-        return Err(FinalizeError::Changed { key: segment.key.clone() });
+    for _ in 0..READS {
+        match store.get(Bucket::Media, &segment.key, LONGEST_SEGMENT).await {
+            Ok((sealed, _)) if hex::encode(Sha256::digest(&sealed)) == segment.sha256 => {
+                return Ok(epoch.open.open(&sealed, LONGEST_SEGMENT)?);
+            }
+            Ok(_) => {}
+            Err(why) if why.is_passing() => {}
+            Err(why) => return Err(why.into()),
+        }
     }
-    Ok(epoch.open.open(&sealed, LONGEST_SEGMENT)?)
+    Err(FinalizeError::Changed { key: segment.key.clone() })
 }
 
 fn open_sealed(open: &OpenKey, sealed: &[u8], limit: u64) -> Result<Vec<u8>, Unusable> {

@@ -57,7 +57,7 @@ impl Transcriber {
         let identity = seal.pipeline_identity_file.context("set seal.pipeline_identity_file: it opens recordings")?;
         let signing = seal.signing_key_file.context("set seal.signing_key_file: it signs manifests")?;
         Ok(Self {
-            store: Store::connect(&store).await?,
+            store: Store::connect(&store).await?.patient(),
             identity: Identity::load(&identity)?,
             recipients: Recipients::parse(&seal.recipients)?,
             signing: Arc::new(SigningKey::load(&signing)?),

@@ -23,6 +23,10 @@ use zeroize::Zeroizing;
 use super::guard::Guard;
 use super::{Config, StoreError};
 
+/// Of a patient client. With a third of all requests refused, one call in a thousand fails.
+const TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
 pub(super) fn build(config: &Config) -> Result<Client, StoreError> {
     let keys = KeyFiles::of(config)?;
     keys.keep(keys.read()?);
@@ -45,6 +49,12 @@ pub(super) fn build(config: &Config) -> Result<Client, StoreError> {
         builder = builder.endpoint_url(endpoint);
     }
     Ok(Client::from_conf(builder.build()))
+}
+
+/// The same client, which asks again within a call.
+pub(super) fn patient(client: &Client) -> Client {
+    let retries = RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(FIRST_PAUSE);
+    Client::from_conf(client.config().to_builder().retry_config(retries).build())
 }
 
 fn check_endpoint(endpoint: &str, plain_http: bool) -> Result<(), StoreError> {

@@ -171,6 +171,16 @@ impl Store {
         Ok(store)
     }
 
+    /// The same store for work of many calls that begins again with the first that fails, such as making a film: what the
+    /// store refuses for the moment is asked for again, some times within a few seconds. A conditional write may then be
+    /// refused because it has happened; whoever writes under conditions looks what stands there in any case.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        let Inner { client, media, keys, single_worker } = &*self.inner;
+        let (client, media, keys) = (client::patient(client), media.clone(), keys.clone());
+        Self { inner: Arc::new(Inner { client, media, keys, single_worker: *single_worker }) }
+    }
+
     async fn create_bucket(&self, bucket: Bucket) -> Result<(), StoreError> {
         let name = self.name(bucket);
         let doing = || format!("create the bucket {name}");

@@ -44,7 +44,12 @@ fn wish_of(room: u64, session: &SessionId, id: String) -> anyhow::Result<Event> 
 }
 
 async fn connected(campus: &Campus, url: String) -> anyhow::Result<Broker> {
-    let config = ::broker::Config { url, user: USER.into(), password_file: Some(campus.broker.password_file()) };
+    let config = ::broker::Config {
+        url,
+        user: USER.into(),
+        password_file: Some(campus.broker.password_file()),
+        ..Default::default()
+    };
     Ok(Broker::connect(&config, CancellationToken::new()).await?)
 }
 
@@ -285,8 +290,12 @@ pub(crate) async fn partition(bench: &mut Bench) -> anyhow::Result<Verdict> {
     let third = RabbitMq::join(&folder.join("three"), &first).await?;
     let nodes = [&first, &second, &third];
     let member = async |node: &RabbitMq| {
-        let config =
-            ::broker::Config { url: node.url(), user: USER.into(), password_file: Some(first.password_file()) };
+        let config = ::broker::Config {
+            url: node.url(),
+            user: USER.into(),
+            password_file: Some(first.password_file()),
+            ..Default::default()
+        };
         anyhow::Ok(Broker::connect(&config, CancellationToken::new()).await?)
     };
     // Everybody publishes, wherever the parted node's clients are.
