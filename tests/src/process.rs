@@ -261,3 +261,17 @@ pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
     found.with_context(|| format!("{name} is not beside {own:?}; build it: cargo build --workspace --bins"))
 }
+
+/// The child of `parent` whose command line has `words` in this order, whatever it calls itself.
+pub fn child_of(parent: u32, words: &[&str]) -> Option<u32> {
+    let told = |pid: u32, name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(|pid| {
+        let line = told(*pid, "cmdline").unwrap_or_default();
+        let words_there = line.split('\0').skip(1).collect::<Vec<_>>();
+        // After the name in parentheses, which may hold anything: state, parent.
+        let stat = told(*pid, "stat").unwrap_or_default();
+        let of = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        of == Some(parent) && words_there.starts_with(words)
+    })
+}

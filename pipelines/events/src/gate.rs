@@ -85,6 +85,12 @@ impl Gate {
         Verdict::Fresh
     }
 
+    /// Whether `event` was acted on before. Remembers nothing.
+    #[must_use]
+    pub fn repeats(&self, event: &Event, now: OffsetDateTime) -> bool {
+        self.seen.has(&key(event), now)
+    }
+
     /// Undoes [`Gate::admit`] for an event that was not acted on and will come again.
     pub fn forget(&mut self, event: &Event) {
         self.seen.lose(&key(event));

@@ -186,8 +186,8 @@ async fn answers(address: SocketAddr, stop: &CancellationToken) {
 async fn keep(service: Service, launch: Launch, stop: CancellationToken) {
     /// A service that ran this long was healthy; its next death starts with the shortest pause again.
     const HEALTHY: Duration = Duration::from_secs(60);
-    /// Short enough that a restart is hardly seen, long enough that a broken service does not eat a core.
-    const PAUSES: [u64; 5] = [1, 2, 5, 15, 30];
+    /// In milliseconds. Short enough that a recording hardly stops, long enough that a broken service does not eat a core.
+    const PAUSES: [u64; 7] = [100, 500, 1_000, 2_000, 5_000, 15_000, 30_000];
 
     let mut deaths = 0;
     while !stop.is_cancelled() {
@@ -202,7 +202,7 @@ async fn keep(service: Service, launch: Launch, stop: CancellationToken) {
             Err(error) => warn!(service = service.name(), %error, "cannot start"),
         }
         deaths = if begun.elapsed() > HEALTHY { 0 } else { deaths + 1 };
-        let pause = Duration::from_secs(PAUSES[deaths.min(PAUSES.len() - 1)]);
+        let pause = Duration::from_millis(PAUSES[deaths.min(PAUSES.len() - 1)]);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

@@ -70,6 +70,11 @@ impl Desk {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner).admit(event, OffsetDateTime::now_utc())
     }
 
+    /// Whether an event was acted on before, by this worker.
+    pub(crate) fn repeats(&self, event: &Event) -> bool {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).repeats(event, OffsetDateTime::now_utc())
+    }
+
     /// Claims what `event` asks for.
     pub(crate) async fn take(&self, event: &Event) -> Taken {
         let Body::RecordingRequested(asked) = &event.body else { return Taken::Park("not-a-request") };

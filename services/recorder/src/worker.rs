@@ -238,7 +238,7 @@ async fn serve(shop: &Arc<Shop>, line: &Line) {
             Some(found) = due.recv(), if free > 0 => {
                 recordings.spawn(resume(shop.clone(), line.clone(), found));
             }
-            Some(delivery) = next(line, free), if free > 0 => {
+            Some(delivery) = next(shop, line, free), if free > 0 => {
                 recordings.spawn(attend(shop.clone(), line.clone(), delivery));
             }
         }
@@ -256,10 +256,19 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// One request, from a consumer of its own.
-async fn next(line: &Line, free: usize) -> Option<Delivery> {
+/// One request, from a consumer of its own. Repeats of what was taken before are dropped on the way: a thousand of them
+/// cost no thousand consumers.
+async fn next(shop: &Shop, line: &Line, free: usize) -> Option<Delivery> {
     let prefetch = u16::try_from(free).unwrap_or(u16::MAX);
-    line.broker().await.work(Work::Record, prefetch).await.ok()?.next().await
+    let mut requests = line.broker().await.work(Work::Record, prefetch).await.ok()?;
+    loop {
+        let delivery = requests.next().await?;
+        if !shop.desk.repeats(&delivery.event) {
+            return Some(delivery);
+        }
+        // Unsettled, it would come again, and be a repeat.
+        let _ = delivery.settle().await;
+    }
 }
 
 /// Takes one request, or puts it where it belongs; then records.

@@ -8,6 +8,7 @@ mod endings;
 mod outages;
 mod proof;
 mod readme;
+mod resilience;
 mod several;
 mod trouble;
 mod webinar;
