@@ -179,11 +179,11 @@ impl Session {
     pub(crate) fn store_the_rest(&mut self, why: Ending, now: Instant) {
         self.quieten();
         if !self.shelf.captured() {
-            return self.end(match why {
-                Ending::Complete => Outcome::Empty(Reason::NothingCaptured),
-                Ending::Cut(reason) => Outcome::Failed(Fault::Room, reason),
-                Ending::HandedOver | Ending::Superseded => why.into(),
-            });
+            return match why {
+                Ending::Complete => self.end(Outcome::Empty(Reason::NothingCaptured)),
+                Ending::Cut(reason) => self.fail(Fault::Room, reason),
+                Ending::HandedOver | Ending::Superseded => self.end(why.into()),
+            };
         }
         let patience = if self.stopping { self.spec.limits.drain } else { self.spec.limits.store };
         self.state = State::Storing { why, until: now + patience };
@@ -260,7 +260,7 @@ impl Session {
     }
 
     pub(crate) fn fail(&mut self, fault: Fault, why: Reason) {
-        // Not being able to come back is no failure of what there is.
+        // Not being able to come back, or breaking at once, is no failure of what there is.
         self.end(if self.spec.earlier { Outcome::Empty(why) } else { Outcome::Failed(fault, why) });
     }
 
