@@ -9,6 +9,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("media", 1),
     ("layout", 2), ("hls", 2), ("claim", 2), ("timeline", 2),
     ("session", 3),
+    ("simulator", 4),
     ("graph", 4), ("storage", 4), ("broker", 4),
     ("meeting", 5), ("compositor", 5), ("transcript", 5),
     ("chassis", 6),

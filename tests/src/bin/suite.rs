@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
 /// Tables, properties and golden texts: no clock, no I/O.
-const PURE: [&str; 7] = ["events", "media", "layout", "hls", "claim", "timeline", "session"];
+const PURE: [&str; 8] = ["events", "media", "layout", "hls", "claim", "timeline", "session", "simulator"];
 
 #[derive(Debug, Parser)]
 struct Args {

@@ -1,0 +1,41 @@
+//! Mistakes that can be planted: each one that somebody could make in the store that is bought or in the glue that is
+//! written. None is in production code; the tests see the simulator find every one.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// The store takes conditional writes whose condition does not hold.
+    IgnoredConditions,
+    /// The store says that a record was written, and it was not.
+    LyingStore,
+    /// A holder goes on when its record is another's.
+    UnnoticedSuccessor,
+    /// A worker deletes from its spool what it has sent, before the receipt.
+    EarlyDelete,
+    /// A worker whose media process died does not name what was open then.
+    UnnamedLoss,
+    /// A worker settles a request before the claim is written.
+    EarlySettle,
+    /// A finalizer puts its manifest whether one is there or not.
+    CarelessPublisher,
+    /// A finalizer calls complete what an epoch without a journal is missing from.
+    TrustfulFinalizer,
+    /// A steward judges silence by the record's time and its own wall clock.
+    WallClockSteward,
+    /// A steward takes a store that does not answer for holders that say nothing.
+    SightedSteward,
+}
+
+impl Mistake {
+    pub const ALL: [Self; 10] = [
+        Self::IgnoredConditions,
+        Self::LyingStore,
+        Self::UnnoticedSuccessor,
+        Self::EarlyDelete,
+        Self::UnnamedLoss,
+        Self::EarlySettle,
+        Self::CarelessPublisher,
+        Self::TrustfulFinalizer,
+        Self::WallClockSteward,
+        Self::SightedSteward,
+    ];
+}
