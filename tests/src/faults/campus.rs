@@ -35,6 +35,7 @@ slots = 1
 [recorder.limits]
 lobby_seconds = 60
 rejoin_attempts = 8
+hand_over_seconds = 60
 [recorder.pipeline]
 canvas = { width = 640, height = 360, fps = 30 }
 preset = "superfast"

@@ -79,6 +79,7 @@ impl Worker {
             pipeline: PipelineSpec::default(),
             limits: Limits::default(),
             seed: u64::from(record.epoch) ^ record.created.0.unsigned_abs(),
+            caution: session::Caution::default(),
         };
         let (session, actions) = Session::new(spec.clone(), at);
         let number = self.number();
