@@ -2,13 +2,19 @@
 //!
 //! A generation is published when a manifest and a valid signature of it stand together. A writer that died between
 //! the two leaves an unsigned manifest, which the next one replaces; a signed one is never replaced.
+//!
+//! # Design
+//! The signature decides. A writer that is only slow may sign its manifest at any later time, also between another's look
+//! at the signature and its replacing the manifest. So whoever replaces a manifest first puts its own signature, on the
+//! condition that nothing has changed there since the look; and whoever finds another's signature beside its own manifest
+//! gives way. The simulator found what happens without.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::signature::{SignError, Signers, SigningKey, fits, sign, verify_signature};
+use super::signature::{SignError, Signers, SigningKey, fits, is_signature, sign, verify_signature};
 use super::{LONGEST, Manifest, ManifestError};
 use crate::path::RecordingPath;
 use crate::store::{Bucket, Condition, Store, StoreError};
@@ -104,8 +110,18 @@ pub async fn publish(
         let signed = find(store, &signature_key, LONGEST_SIGNATURE).await?;
         if found != bytes {
             // By any key: the signing key may have been changed since.
-            if signed.is_some_and(|(signature, _)| fits(&found, &String::from_utf8_lossy(&signature))) {
+            let fitting = |(signature, _): &(Bytes, String)| fits(&found, &String::from_utf8_lossy(signature));
+            if signed.as_ref().is_some_and(fitting) {
                 return Err(PublishError::Taken { generation });
+            }
+            // Whoever wrote it may sign it yet: not once our signature stands there.
+            let unchanged = signed.map_or(Condition::Absent, |(_, etag)| Condition::Match(etag));
+            match store.put(Bucket::Media, &signature_key, signature.clone(), unchanged).await {
+                Ok(_) => {}
+                Err(StoreError::Exists { .. } | StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
+                    return Err(PublishError::Taken { generation });
+                }
+                Err(other) => return Err(other.into()),
             }
             replace(store, &manifest_key, &bytes, etag, generation).await?;
         }
@@ -120,6 +136,8 @@ pub async fn publish(
         }
         let condition = match standing {
             Some((found, _)) if proves(&bytes, &found) => return Ok(()),
+            // Another is about to replace our manifest.
+            Some((found, _)) if is_signature(&found) => return Err(PublishError::Taken { generation }),
             Some((_, etag)) => Condition::Match(etag),
             None => Condition::Absent,
         };
