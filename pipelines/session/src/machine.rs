@@ -36,6 +36,8 @@ pub struct Session {
     pub(crate) arrange_at: Option<Instant>,
     /// When the next track on trial is to be added.
     pub(crate) admit_at: Option<Instant>,
+    /// That time was set without a pause, since nobody else was there.
+    pub(crate) admit_at_once: bool,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -59,6 +61,7 @@ impl Session {
             arranged: None,
             arrange_at: None,
             admit_at: None,
+            admit_at_once: false,
             actions: vec![Action::Join { attempt: 1 }],
         };
         let actions = std::mem::take(&mut session.actions);

@@ -230,11 +230,16 @@ impl Session {
         self.admit_later(now);
     }
 
-    /// Whoever is on trial is added later: with nobody else there, at once.
+    /// Whoever is on trial is added later: with nobody else there, at once. That ends as soon as somebody is there, or
+    /// both would have just come. Any other time stands, or a room in which people come and go would put it off for ever.
     pub(crate) fn admit_later(&mut self, now: Instant) {
         let alone = self.people.tracks().next().is_none();
+        let set = self.admit_at.filter(|_| alone || !self.admit_at_once);
+        if set.is_none() {
+            self.admit_at_once = alone;
+        }
         let pause = if alone { Duration::ZERO } else { self.spec.caution.pause };
-        self.admit_at = self.people.waiting().then(|| self.admit_at.unwrap_or(now + pause));
+        self.admit_at = self.people.waiting().then(|| set.unwrap_or(now + pause));
     }
 
     pub(crate) fn count_the_silent(&mut self, now: Instant) {

@@ -124,3 +124,27 @@ fn a_trial_goes_on_after_the_room_was_lost_and_found() {
     assert!(matches!(world.session.state(), State::Live { .. }));
     assert_eq!(world.then(), added(&[(16, "c")]));
 }
+
+/// With one who was tried already, and with one who never was on trial.
+#[test]
+fn who_need_not_wait_waits_once_somebody_else_is_there() {
+    let (mut world, _) = World::live(&[], &["a", "b"], &["a"]);
+    assert_eq!(world.tell(Input::Timeout), "add(a)");
+    assert_eq!(world.tell(untrack("a")), "drop(a)");
+    assert_eq!(world.tell(track("b")), "", "alone, so it would be added now");
+    assert_eq!(world.tell(track("a")), "add(a)");
+    assert_eq!(world.then(), added(&[(5, "b")]));
+
+    let (mut world, _) = World::live(&[], &["b"], &["b"]);
+    assert_eq!(world.tell(track("c")), "add(c)");
+    assert_eq!(world.then(), added(&[(5, "b")]));
+}
+
+#[test]
+fn who_comes_and_goes_puts_off_no_trial() {
+    let (mut world, _) = World::live(&[], &["b"], &["a", "b"]);
+    world.now += Duration::from_secs(4);
+    world.tell(untrack("a"));
+    assert_eq!(world.tell(track("a")), "add(a)");
+    assert_eq!(world.then(), added(&[(5, "b")]));
+}

@@ -304,7 +304,8 @@ proptest! {
     /// announcement of the end, none on hand-over or supersession; (4) nothing after the end; (5) no pipeline or bot is
     /// left behind; (6) complete and cut imply a receipt for every closed segment, but for the cut of a store that was
     /// away for a day; (7) who handed over never announces the end; (8) nothing is started or captured before the sign
-    /// is set; (9) nobody who is shunned is added, and those on trial never two within a pause.
+    /// is set; (9) nobody who is shunned is added, and those on trial never two within a pause, unless nobody else
+    /// is there any more.
     #[test]
     fn whatever_happens_the_promises_hold(
         spec in spec(),
