@@ -12,6 +12,8 @@
 //! - **A higher epoch is staged** until what it has pushed can take over: the lower one is fenced only then. The seam is
 //!   at a part, so dates of the two overlap by less than a second (rfc8216bis 6.2.1), and it is the same in all
 //!   renditions. Nobody waits for a lower epoch longer than for two segments of the higher one.
+//! - **An end is one epoch's own.** The webinar ends when all that could go on with it have said so; or when a higher one
+//!   has, and the live one is silent.
 //! - **A late segment is worth more than a hole**, up to two segments and a second: then the playlist clock
 //!   ([`Webinar::silent`]) lists GAPs as time goes by. It is not a clock: the caller says for how long nothing was heard,
 //!   so that the clocks of recorders and of the origin need not agree.

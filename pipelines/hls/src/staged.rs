@@ -14,7 +14,7 @@ use crate::stream::{Open, ROUNDING, Segment, Stream, sum, whole};
 use crate::{PushError, Webinar};
 
 /// More workers never wait for one recording. The lowest of more has been superseded.
-pub(crate) const MOST_STAGED: usize = 4;
+const MOST_STAGED: usize = 4;
 
 /// The live epoch may be listed so much past a beginning and still go on there: about a part.
 const TWICE: Duration = Duration::from_millis(600);
@@ -25,9 +25,15 @@ pub(crate) struct Staged {
     renditions: BTreeMap<Rendition, (Init, Open)>,
     /// By number, in every rendition that has said so; the first one was whole.
     closed: BTreeMap<u64, Vec<SegmentClosed>>,
+    /// It has said that there is no more. Only that is known of it then.
+    over: bool,
 }
 
 impl Staged {
+    pub(crate) fn over(&self) -> bool {
+        self.over
+    }
+
     pub(crate) fn init(&mut self, init: Init) -> Result<(), PushError> {
         match self.renditions.get(&init.rendition) {
             Some((known, _)) if *known != init => Err(PushError::InitChanged),
@@ -83,11 +89,28 @@ impl Webinar {
         }
     }
 
-    /// The live epoch of a webinar becomes `epoch`, which is to have the last word.
-    pub(crate) fn finish_with(&mut self, epoch: u32) {
-        match self.staged.get(&epoch).and_then(|staged| self.best(staged)) {
-            Some(from) => self.switch(epoch, from),
-            None => (self.live, self.start, self.from, self.staged) = (epoch, None, 0, BTreeMap::new()),
+    /// A higher epoch ends before viewers have gone on with it, and they never will: the live one may still record, which
+    /// an epoch that pushes no more cannot.
+    pub(crate) fn let_go(&mut self, epoch: u32) {
+        if let Some(staged) = self.staged.get_mut(&epoch) {
+            *staged = Staged { over: true, ..Staged::default() };
+        }
+        self.last_word = true;
+    }
+
+    /// Whether a staged epoch has not yet said that there is no more.
+    pub(crate) fn awaited(&self) -> bool {
+        self.staged.values().any(|staged| !staged.over)
+    }
+
+    /// Keeps no more staged epochs than may be: those that are over go first.
+    pub(crate) fn forget_staged(&mut self) {
+        while self.staged.len() > MOST_STAGED {
+            let over = self.staged.iter().find(|(_, staged)| staged.over).map(|(epoch, _)| *epoch);
+            match over {
+                Some(epoch) => _ = self.staged.remove(&epoch),
+                None => _ = self.staged.pop_first(),
+            }
         }
     }
 
@@ -134,7 +157,7 @@ impl Webinar {
         }
         self.staged = self.staged.split_off(&epoch);
         (self.live, self.from, self.start) = (epoch, from, None);
-        (self.over, self.ended, self.quiet) = (false, false, None);
+        (self.over, self.ended, self.last_word, self.quiet) = (false, false, false, None);
         self.streams.values_mut().for_each(|stream| stream.open = Open::default());
         for (name, (init, mut open)) in staged.renditions {
             open.forget_before(from);

@@ -47,7 +47,9 @@ impl Start {
 
 impl Webinar {
     /// The playlist clock: nothing was heard of the live epoch for `lasts`. Lists GAPs as time goes by, so that players
-    /// that block or count reloads are not stranded (research/hls.md 0.8), until an epoch goes on. True when it did.
+    /// that block or count reloads are not stranded (research/hls.md 0.8), until an epoch goes on. If a higher epoch has
+    /// said that there is no more, nobody is waited for: the webinar ends, until the live epoch is heard of after all. True
+    /// when anything changed.
     pub fn silent(&mut self, lasts: Duration) -> bool {
         let Some(ends) = self.last().map(Segment::until).filter(|_| !self.ended) else { return false };
         let since = *self.quiet.get_or_insert(ends);
@@ -58,8 +60,12 @@ impl Webinar {
             return false;
         }
         self.level();
-        self.gaps(u64::try_from(count).unwrap_or(u64::MAX), each);
         self.interrupted = true;
+        if self.last_word && !self.awaited() {
+            self.ended = true;
+            return true;
+        }
+        self.gaps(u64::try_from(count).unwrap_or(u64::MAX), each);
         self.slide();
         true
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::{Init, MediaTime, Part, Rendition, SegmentClosed, WallTime};
 
-use crate::staged::{MOST_STAGED, Staged};
+use crate::staged::Staged;
 use crate::stream::{Segment, Stream, whole};
 use crate::timeline::{MOST_LOST, Start, gap_limit};
 use crate::{media_playlist, multivariant};
@@ -74,6 +74,8 @@ pub struct Webinar {
     pub(crate) over: bool,
     /// Higher epochs, which push beside the live one.
     pub(crate) staged: BTreeMap<u32, Staged>,
+    /// A higher epoch has said that there is no more, and the live one has closed no segment since.
+    pub(crate) last_word: bool,
     pub(crate) turn: Option<u64>,
     /// Where the list ended when the live epoch was last heard of; known once somebody has asked since.
     pub(crate) quiet: Option<WallTime>,
@@ -98,6 +100,7 @@ impl Webinar {
             start: None,
             over: false,
             staged: BTreeMap::new(),
+            last_word: false,
             turn: None,
             quiet: None,
             interrupted: false,
@@ -121,9 +124,7 @@ impl Webinar {
         self.admit(epoch)?;
         if epoch > self.live {
             self.staged.entry(epoch).or_default().init(init)?;
-            if self.staged.len() > MOST_STAGED {
-                self.staged.pop_first();
-            }
+            self.forget_staged();
             return Ok(());
         }
         self.quiet = None;
@@ -176,8 +177,9 @@ impl Webinar {
         Ok(())
     }
 
-    /// No more will come of this epoch. Playlists get their ENDLIST, until a higher epoch takes it away again; while a
-    /// higher one is staged, the webinar goes on with that.
+    /// No more will come of this epoch, which says nothing about others. While a staged one still records, the webinar
+    /// goes on with that or waits for it; a staged epoch that ends is let go of, and the live one stays as it is. When all
+    /// have ended, playlists get their ENDLIST, until a higher epoch takes it away again.
     ///
     /// # Errors
     /// When the epoch is fenced. Ending twice is no error.
@@ -185,20 +187,19 @@ impl Webinar {
         if epoch < self.live {
             return Err(PushError::Fenced { epoch, newest: self.live });
         }
-        if self.staged.range(epoch..).any(|(staged, _)| *staged > epoch) {
-            if epoch == self.live {
-                self.over = true;
-                self.go_on();
-            } else {
-                self.staged.remove(&epoch);
-            }
-            return Ok(());
+        if self.streams.is_empty() {
+            self.live = epoch;
         }
-        if epoch > self.live {
-            self.finish_with(epoch);
+        if epoch == self.live {
+            self.over = true;
+            self.go_on();
+        } else {
+            self.let_go(epoch);
         }
-        (self.over, self.ended) = (true, true);
-        self.streams.values_mut().for_each(|stream| stream.open = <_>::default());
+        if self.over && !self.awaited() {
+            self.ended = true;
+            self.streams.values_mut().for_each(|stream| stream.open = <_>::default());
+        }
         Ok(())
     }
 
@@ -266,6 +267,7 @@ impl Webinar {
         match epoch.cmp(&self.live) {
             Ordering::Less => Err(PushError::Fenced { epoch, newest: self.live }),
             Ordering::Equal if self.over => Err(PushError::Ended),
+            Ordering::Greater if self.staged.get(&epoch).is_some_and(Staged::over) => Err(PushError::Ended),
             Ordering::Equal | Ordering::Greater => Ok(()),
         }
     }
@@ -323,7 +325,7 @@ impl Webinar {
         stream.push(place(msn, closed.begins, closed.lasts, if here { parts } else { Vec::new() }));
         self.start = Some(start);
         self.turn = Some(start.turn);
-        (self.quiet, self.interrupted) = (None, false);
+        (self.quiet, self.interrupted, self.last_word, self.ended) = (None, false, false, false);
         self.slide();
         Ok(())
     }
