@@ -220,12 +220,12 @@ impl Session {
     }
 
     /// Adds the next track on trial. The one after it has to wait for its own pause, in which this one is to be seen to
-    /// do no harm.
+    /// do no harm. It is shown at once: a picture does harm only from then on.
     pub(crate) fn admit(&mut self, now: Instant) {
         self.admit_at = None;
         if let Some(track) = self.people.admit() {
             self.actions.push(Action::AddTrack(track));
-            self.arrange_soon(now);
+            self.arrange(now);
         }
         self.admit_later(now);
     }

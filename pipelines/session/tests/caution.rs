@@ -129,7 +129,7 @@ fn a_trial_goes_on_after_the_room_was_lost_and_found() {
 #[test]
 fn who_need_not_wait_waits_once_somebody_else_is_there() {
     let (mut world, _) = World::live(&[], &["a", "b"], &["a"]);
-    assert_eq!(world.tell(Input::Timeout), "add(a)");
+    assert_eq!(world.tell(Input::Timeout), "add(a) arrange(1)", "its trial begins with its picture");
     assert_eq!(world.tell(untrack("a")), "drop(a)");
     assert_eq!(world.tell(track("b")), "", "alone, so it would be added now");
     assert_eq!(world.tell(track("a")), "add(a)");
