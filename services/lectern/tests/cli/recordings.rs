@@ -50,9 +50,10 @@ async fn what_is_listed_as_json_has_these_fields_and_the_newest_first() {
     let live = archive.keep("live", 30, None).await.recording;
     let one = |recording, session: &str, phase: &str, at: &str, generation: Value| {
         json!({
-            "recording": recording, "tenant": "example", "instance": "campus", "room": "1234", "session": session,
+            "recording": recording, "tenant": "example", "platform": "janus", "instance": "campus", "room": "1234", "session": session,
             "policy": "lectures", "layout": "speaker", "language": "nb", "retention_days": 365, "webinar": false,
-            "phase": phase, "epoch": 1, "owner": "worker", "created": at, "changed": at, "generation": generation,
+            "basis": "public-task", "max_seconds": 0, "phase": phase, "epoch": 1, "owner": "worker", "beat": 0, "idle": 0,
+            "created": at, "changed": at, "generation": generation,
             "reason": null,
         })
     };
