@@ -63,6 +63,9 @@ pub use child::{cage, media_child};
 pub use log::{ReplayError, replay};
 pub use worker::run;
 
+#[doc = include_str!("../PROMISES.md")]
+pub mod promises {}
+
 /// Reads the configuration as the recorder will, and joins nothing.
 ///
 /// # Errors
