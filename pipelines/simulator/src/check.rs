@@ -191,6 +191,10 @@ impl Check {
                 let author = *author;
                 self.fail(now, || format!("{recording} was published by {author}, and its manifest is replaced"));
             }
+            Some(author) if signed != Some(*author) => {
+                let author = *author;
+                self.fail(now, || format!("{recording} was published by {author}, and its signature is replaced"));
+            }
             None if manifest.is_some() && manifest == signed => {
                 self.published.insert(recording, manifest.unwrap_or_default());
             }

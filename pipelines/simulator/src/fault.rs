@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     DiskFull {
         worker: usize,
     },
+    /// Pipelines that are to finish do not.
+    Stuck {
+        worker: usize,
+    },
     /// The meeting server restarts.
     Meeting,
     Finalizer {
@@ -63,7 +67,7 @@ pub(crate) fn plan(random: &mut Random, workers: usize, finalizers: usize, time:
 
 fn one(random: &mut Random, workers: usize, finalizers: usize, time: Micros) -> Planned {
     let worker = random.index(workers);
-    let (fault, shortest, longest) = match random.below(16) {
+    let (fault, shortest, longest) = match random.below(17) {
         0..=2 => (Fault::Crash { worker, node: random.percent(30) }, 1, 20),
         3 | 4 => (Fault::Child { worker }, 1, 2),
         5 | 6 => (Fault::Term { worker }, 20, 45),
@@ -81,6 +85,7 @@ fn one(random: &mut Random, workers: usize, finalizers: usize, time: Micros) -> 
             0 => (Fault::DiskFull { worker }, 5, 40),
             _ => (Fault::Meeting, 1, 15),
         },
+        15 => (Fault::Stuck { worker }, 5, 40),
         _ => (Fault::Finalizer { at: random.index(finalizers) }, 1, 20),
     };
     // The beginning is where most is under way at once.

@@ -17,6 +17,8 @@ pub enum Mistake {
     EarlySettle,
     /// A finalizer puts its manifest whether one is there or not.
     CarelessPublisher,
+    /// A finalizer replaces a manifest that was not signed when it looked, and may be by now.
+    HastyPublisher,
     /// A finalizer calls complete what an epoch without a journal is missing from.
     TrustfulFinalizer,
     /// A steward judges silence by the record's time and its own wall clock.
@@ -26,7 +28,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::IgnoredConditions,
         Self::LyingStore,
         Self::UnnoticedSuccessor,
@@ -34,6 +36,7 @@ impl Mistake {
         Self::UnnamedLoss,
         Self::EarlySettle,
         Self::CarelessPublisher,
+        Self::HastyPublisher,
         Self::TrustfulFinalizer,
         Self::WallClockSteward,
         Self::SightedSteward,

@@ -160,6 +160,7 @@ fn brief(value: &Value) -> String {
         }
         Value::Journal(journal) => format!("{} entries", journal.entries.len()),
         Value::Signature(of) => format!("of {of}"),
+        Value::Fence(by) => format!("fence of {by}"),
         Value::Init => String::new(),
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum Value {
     Manifest(Rc<Manifest>),
     /// Of the manifest with this number.
     Signature(u64),
+    /// In the place of a signature: nobody signs what stands there now but the try with this number.
+    Fence(u64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

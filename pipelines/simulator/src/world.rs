@@ -199,6 +199,7 @@ impl World {
                 out.clocks_differ = true;
             }
             Fault::DiskFull { worker } => self.workers[worker].disk.full = true,
+            Fault::Stuck { worker } => self.workers[worker].stuck = true,
             Fault::Meeting => out.meeting_away(true),
             Fault::Finalizer { at } => self.finalizers[at].crash(out),
         }
@@ -231,6 +232,7 @@ impl World {
             Fault::Loss { percent } => forget(&mut out.network.losses, percent),
             Fault::Lie => out.network.lies -= 1,
             Fault::DiskFull { worker } => self.workers[worker].disk.full = false,
+            Fault::Stuck { worker } => self.workers[worker].stuck = false,
             Fault::Meeting => out.meeting_away(false),
             Fault::Finalizer { at } => self.finalizers[at].start(out),
             Fault::Child { .. } | Fault::Suspend { .. } | Fault::Clock { .. } => {}
@@ -244,8 +246,10 @@ impl World {
             if !room.goes_on() || room.begun + 20 * SECOND > now {
                 continue;
             }
-            // Nobody may try any more.
-            if self.out.store.record(at).is_some_and(|record| record.phase.open() && record.idle >= TRIES) {
+            // Nobody may try any more, or nobody could: a meeting server that is away for all attempts to join.
+            let spent = |record: &claim::Record| record.phase.open() && record.idle >= TRIES;
+            let away = |record: &claim::Record| record.reason.as_deref() == Some("unreachable");
+            if self.out.store.record(at).is_some_and(|record| spent(record) || away(record)) {
                 continue;
             }
             let jobs = self.workers.iter().flat_map(|worker| &worker.jobs);

@@ -60,16 +60,19 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Rules {
+    #[default]
     Nothing,
     Claiming(Claimer),
     Holding(Box<Holder>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Worker {
     rules: Rules,
+    /// Of its last claim.
+    word: String,
     /// The call it waits for.
     waits: Option<u64>,
 }
@@ -93,7 +96,7 @@ pub(crate) struct Seen {
 
 /// Runs the steps, then lets everything that is under way come to its end.
 pub(crate) fn run(vice: Vice, steps: &[Step]) -> Result<Seen, String> {
-    let workers = (0..WORKERS).map(|_| Worker { rules: Rules::Nothing, waits: None }).collect();
+    let workers = (0..WORKERS).map(|_| Worker::default()).collect();
     let mut world = World { store: Store::new(vice), workers, tickets: 0, owners: BTreeMap::new(), moment: 0 };
     for step in steps {
         world.moment += 1;
@@ -138,7 +141,7 @@ impl World {
                     self.hear(*who, Answer::Unknown)?;
                 }
             }
-            Step::Die(who) => self.workers[*who] = Worker { rules: Rules::Nothing, waits: None },
+            Step::Die(who) => self.workers[*who] = Worker::default(),
         }
         Ok(())
     }
@@ -151,13 +154,15 @@ impl World {
         let seen = self.store.now().map(|(record, etag)| (record.clone(), etag));
         match (wish, &mut self.workers[who].rules, seen) {
             (Wish::Request, Rules::Nothing, _) => {
+                self.workers[who].word.clone_from(&word);
                 let (claimer, ask) = Claimer::request(first(word, now));
                 self.workers[who].rules = Rules::Claiming(claimer);
                 self.ask(who, ask);
             }
             // Also of its own: a worker whose media process died goes on so.
             (Wish::TakeOver, Rules::Nothing | Rules::Holding(_), Some((record, etag))) => {
-                if let Ok((claimer, ask)) = Claimer::take_over(&record, etag, word, now) {
+                if let Ok((claimer, ask)) = Claimer::take_over(&record, etag, word.clone(), now) {
+                    self.workers[who].word = word;
                     self.workers[who].rules = Rules::Claiming(claimer);
                     self.ask(who, ask);
                 }
@@ -195,7 +200,11 @@ impl World {
                 }
                 Claimed::Not(_) => {
                     self.workers[who].rules = Rules::Nothing;
-                    Ok(())
+                    let word = &self.workers[who].word;
+                    match self.store.now() {
+                        Some((record, _)) if record.owner == *word => Err(format!("{word} gives up what is its own")),
+                        _ => Ok(()),
+                    }
                 }
                 Claimed::Ours(record, etag) => self.ours(who, *record, etag),
             },

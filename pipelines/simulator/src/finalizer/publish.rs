@@ -1,5 +1,13 @@
 //! From an ENDED record to a published generation, in the steps of `storage::manifest::publish` and
 //! `finalizer::finalize`, any of which may fail, be repeated, or meet another finalizer's.
+//!
+//! # Design
+//! A manifest without a signature may be replaced, for its writer may be dead; but a writer that is only slow may sign it
+//! at any later time, also between another's look at the signature and its replacing the manifest. So the signature's
+//! cell decides. Whoever is to replace a manifest reads first that cell, then the manifest, and then puts a fence into the
+//! cell on condition that it has not changed: from then on nobody signs what stands there. Only then it replaces the
+//! manifest that it read, and puts its signature in the place of its own fence. A step that is refused ends the try.
+//! `Mistake::HastyPublisher` is the way without a fence, which `storage::manifest::publish` still goes.
 
 use std::rc::Rc;
 
@@ -16,7 +24,6 @@ use crate::store::{Answer, Condition, Key, Request, Value};
 /// Between a manifest and its signature lies one put.
 const SIGNING: Micros = 3 * SECOND;
 const GENERATION: u32 = 1;
-const SIGNATURE_TRIES: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct Work {
@@ -27,12 +34,10 @@ pub(super) struct Work {
     manifest: Option<Rc<Manifest>>,
     /// The standing one, while its signature is looked for.
     standing: Option<(Rc<Manifest>, Rc<str>)>,
-    /// Of the signature that was read, if there was one.
-    signature: Option<Rc<str>>,
-    /// It is ours.
-    proven: bool,
-    /// So often was it put.
-    signs: u32,
+    /// On which the next signature or fence is put.
+    condition: Condition,
+    /// Whose signature was read last.
+    signed: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +48,12 @@ enum Stage {
     Gather,
     Create,
     Waited,
+    Look,
     Standing,
-    StandingSignature,
+    Fence,
     Replace,
-    Signature,
-    Mine,
     Sign,
+    Mine,
     Settle,
     Nothing,
 }
@@ -58,17 +63,16 @@ impl Finalizer {
         self.numbers += 1;
         let number = self.numbers;
         let stage = Stage::State;
-        let (record, manifest, standing, signature) = (None, None, None, None);
-        let (proven, signs) = (false, 0);
-        self.work.push(Work { number, recording, stage, record, manifest, standing, signature, proven, signs });
+        let (record, manifest, standing, condition, signed) = (None, None, None, Condition::Absent, None);
+        self.work.push(Work { number, recording, stage, record, manifest, standing, condition, signed });
         self.go(number, stage, Request::Get(Key::State(recording)), out);
     }
 
     /// Another's manifest stands there, and was given the time to be signed.
     pub(super) fn look_again(&mut self, number: u32, out: &mut Outside) {
         if let Some(work) = self.work.iter().find(|work| work.number == number) {
-            let request = Request::Get(Key::Manifest(work.recording, GENERATION));
-            self.go(number, Stage::Standing, request, out);
+            let request = Request::Get(Key::Signature(work.recording, GENERATION));
+            self.go(number, Stage::Look, request, out);
         }
     }
 
@@ -138,58 +142,58 @@ impl Finalizer {
                 let condition = if careless { Condition::None } else { Condition::Absent };
                 self.go(number, Stage::Create, Request::Put(manifest_key, value, condition), out);
             }
-            (Stage::Create | Stage::Replace, Answer::Written(_))
-            | (Stage::Sign, Answer::Written(_) | Answer::Refused) => {
-                self.go(number, Stage::Signature, Request::Get(signature_key), out);
+            (Stage::Create | Stage::Replace, Answer::Written(_)) => {
+                let Some(manifest) = &work.manifest else { return };
+                let request = Request::Put(signature_key, Value::Signature(manifest.id), work.condition.clone());
+                self.go(number, Stage::Sign, request, out);
             }
             (Stage::Create, Answer::Refused) => {
                 work.stage = Stage::Waited;
                 out.step(self.client(), SIGNING, Step::On(number));
             }
-            (Stage::Standing, Answer::Found(Value::Manifest(found), etag)) => {
-                work.standing = Some((found, etag));
-                self.go(number, Stage::StandingSignature, Request::Get(signature_key), out);
+            (Stage::Look, answer) => {
+                (work.signed, work.condition) = match answer {
+                    Answer::Found(Value::Signature(of), etag) => (Some(of), Condition::Match(etag)),
+                    Answer::Found(_, etag) => (None, Condition::Match(etag)),
+                    _ => (None, Condition::Absent),
+                };
+                self.go(number, Stage::Standing, Request::Get(manifest_key), out);
             }
-            (Stage::StandingSignature, answer) => {
-                let Some((standing, etag)) = work.standing.take() else { return };
-                let signed = matches!(answer, Answer::Found(Value::Signature(of), _) if of == standing.id);
+            (Stage::Standing, Answer::Found(Value::Manifest(found), etag)) => {
                 let Some(manifest) = work.manifest.clone() else { return };
-                if signed {
+                if work.signed == Some(found.id) {
                     return self.drop(number, true, out);
                 }
-                let request = Request::Put(manifest_key, Value::Manifest(manifest), Condition::Match(etag));
-                self.go(number, Stage::Replace, request, out);
+                work.standing = Some((found, etag));
+                if out.makes(Mistake::HastyPublisher) {
+                    return self.replace(number, out);
+                }
+                let request = Request::Put(signature_key, Value::Fence(manifest.id), work.condition.clone());
+                self.go(number, Stage::Fence, request, out);
             }
-            (Stage::Signature, answer) => {
-                let mine = work.manifest.as_ref().map(|manifest| manifest.id);
-                (work.signature, work.proven) = match answer {
-                    Answer::Found(Value::Signature(of), etag) => (Some(etag), Some(of) == mine),
-                    _ => (None, false),
-                };
-                self.go(number, Stage::Mine, Request::Get(manifest_key), out);
+            (Stage::Fence, Answer::Written(etag)) => {
+                work.condition = Condition::Match(etag);
+                self.replace(number, out);
             }
-            (Stage::Mine, answer) => self.mine(number, &answer, out),
+            (Stage::Sign, Answer::Written(_)) => self.go(number, Stage::Mine, Request::Get(manifest_key), out),
+            (Stage::Mine, Answer::Found(Value::Manifest(found), _))
+                if work.manifest.as_ref().is_some_and(|mine| mine.id == found.id) =>
+            {
+                self.settle(number, out);
+            }
             (Stage::Settle | Stage::Nothing, Answer::Written(_)) => self.drop(number, false, out),
             // Somebody was faster, or the record has moved: seen from the beginning.
             _ => self.drop(number, true, out),
         }
     }
 
-    /// The signature was read before the manifest; now whether that is still ours.
-    fn mine(&mut self, number: u32, answer: &Answer, out: &mut Outside) {
+    /// Puts our manifest in the place of one that was not signed.
+    fn replace(&mut self, number: u32, out: &mut Outside) {
         let Some(work) = self.work.iter_mut().find(|work| work.number == number) else { return };
-        let Some(manifest) = work.manifest.clone() else { return };
-        let ours = matches!(answer, Answer::Found(Value::Manifest(found), _) if found.id == manifest.id);
-        if !ours || work.signs >= SIGNATURE_TRIES {
-            return self.drop(number, true, out);
-        }
-        if work.proven {
-            return self.settle(number, out);
-        }
-        work.signs += 1;
-        let condition = work.signature.clone().map_or(Condition::Absent, Condition::Match);
-        let key = Key::Signature(work.recording, GENERATION);
-        self.go(number, Stage::Sign, Request::Put(key, Value::Signature(manifest.id), condition), out);
+        let (Some((_, etag)), Some(manifest)) = (work.standing.take(), work.manifest.clone()) else { return };
+        let key = Key::Manifest(work.recording, GENERATION);
+        let request = Request::Put(key, Value::Manifest(manifest), Condition::Match(etag));
+        self.go(number, Stage::Replace, request, out);
     }
 
     /// The record follows what is published.

@@ -62,6 +62,14 @@ impl Job {
         matches!(self.hold.given, Given::No | Given::Own)
     }
 
+    /// The media process ends with its open segment. The worker lives, so it can name what went.
+    fn lose_open(&mut self, out: &mut Outside, now: Micros) {
+        out.check.unfinished(self.recording, self.epoch, self.open(now), now);
+        if !out.makes(Mistake::UnnamedLoss) {
+            self.journal.gaps.extend(self.open(now));
+        }
+    }
+
     pub(super) fn settled(&self) -> bool {
         self.hold.settled()
     }
@@ -180,9 +188,15 @@ impl Worker {
             Action::AddTrack(_) | Action::DropTrack(_) | Action::Arrange(_) => {}
             Action::Drain => {
                 let takes = out.random.between(100 * MS, 500 * MS);
-                out.wake(client, takes, Wake::Drained(number));
+                if !self.stuck {
+                    out.wake(client, takes, Wake::Drained(number));
+                }
             }
-            Action::Kill => job.media = None,
+            Action::Kill => {
+                let now = out.now();
+                job.lose_open(out, now);
+                job.media = None;
+            }
             Action::Store(object) => self.store(number, object, out),
             Action::Announce(News::Started) => {
                 self.change(number, Change::Become(Phase::Recording, None), out);
@@ -232,11 +246,7 @@ impl Worker {
             return;
         }
         out.story.tell(now, || format!("worker {}   the media process of job {number} dies", self.at));
-        out.check.unfinished(job.recording, job.epoch, job.open(now), now);
-        // The worker lives, so it can name what went.
-        if !out.makes(Mistake::UnnamedLoss) {
-            job.journal.gaps.extend(job.open(now));
-        }
+        job.lose_open(out, now);
         job.goes_on = true;
         // What it still says is not heard.
         job.joins += 1;

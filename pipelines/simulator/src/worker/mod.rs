@@ -31,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) suspended: Micros,
     /// How wrong its wall clock is.
     pub(crate) clock: i64,
+    /// Its pipelines do not drain.
+    pub(crate) stuck: bool,
     slots: usize,
     pub(crate) disk: Disk,
     /// Takes requests and looks for silent holders: not before its spool is stored.
@@ -69,6 +71,7 @@ impl Worker {
             stopping: false,
             suspended: 0,
             clock: 0,
+            stuck: false,
             slots,
             disk: Disk::default(),
             serves: false,
