@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use storage::journal::{Description, Entry, Gap, Journal};
 use storage::manifest::{Account, Object};
 use storage::seal::SealError;
-use storage::{Bucket, Identity, OpenKey, RecordingPath, Store, StoreError, Writer};
+use storage::{Bucket, Identity, OpenKey, RecordingPath, Store, StoreError, Writer, ledger};
 
 use crate::account;
 use crate::finalize::FinalizeError;
@@ -137,6 +137,14 @@ pub(crate) async fn gather(
     let mut gathered = Gathered::default();
     for number in 1..=record.epoch {
         Reading { store, path, lying: &lying, number, into: &mut gathered }.epoch(record, identity).await?;
+    }
+    // Between two epochs that stored something, what is missing is a hole. After the last, the ledger alone knows that
+    // somebody had begun.
+    let last = gathered.epochs.last().map_or(0, |epoch| epoch.number);
+    for begun in ledger::open_of(store, path).await? {
+        if begun.epoch > last {
+            gathered.doubts.push((begun.epoch, "it began to record, and nothing of it was stored".into()));
+        }
     }
     Ok(gathered)
 }

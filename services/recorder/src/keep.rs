@@ -134,6 +134,22 @@ impl Keeper {
         self.journal.gaps.push(Gap { from: at(from), to: at(to), why: why.into() });
     }
 
+    /// Nobody goes on with this recording, and its last segment was never closed: what was in it is a gap.
+    pub(crate) fn cut_off(&mut self, to: WallTime) {
+        if self.open.values().any(|open| !open.parts.is_empty()) {
+            let ends = self.journal.entries.iter().map(|entry| entry.begins.plus(entry.lasts));
+            let closed = self.facts.values().filter_map(|fact| match fact {
+                Fact::Segment(closed) => Some(closed.begins.plus(closed.lasts)),
+                Fact::Init(_) => None,
+            });
+            let from = ends.chain(closed).max().unwrap_or_default();
+            let to = MediaTime::default().plus(to.since(self.journal.began)).max(from);
+            self.journal.gaps.push(Gap { from, to, why: "the last segment was never closed".into() });
+            // Named once, however often the journal is made.
+            self.open.values_mut().for_each(|open| open.parts.clear());
+        }
+    }
+
     /// A track is not recorded any more, to the end of the recording.
     pub(crate) fn shunned(&mut self, suspect: &Suspect, from: WallTime) {
         let what = match suspect.source {

@@ -4,17 +4,18 @@
 //! the two leaves an unsigned manifest, which the next one replaces; a signed one is never replaced.
 //!
 //! # Design
-//! The signature decides. A writer that is only slow may sign its manifest at any later time, also between another's look
-//! at the signature and its replacing the manifest. So whoever replaces a manifest first puts its own signature, on the
-//! condition that nothing has changed there since the look; and whoever finds another's signature beside its own manifest
-//! gives way. The simulator found what happens without.
+//! The signature's cell decides. A writer that is only slow may sign its manifest at any later time, also between another's
+//! look and its replacing the manifest. So whoever replaces a manifest reads the signature first and the manifest then,
+//! puts a fence into the signature's place on the condition that nothing has changed there since, replaces exactly the
+//! manifest that it read, and signs over its own fence; any refusal ends the try. Whoever finds something else than its
+//! own signature beside its own manifest gives way. The simulator found what happens without, and with less.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::signature::{SignError, Signers, SigningKey, fits, is_signature, sign, verify_signature};
+use super::signature::{SignError, Signers, SigningKey, fits, sign, verify_signature};
 use super::{LONGEST, Manifest, ManifestError};
 use crate::path::RecordingPath;
 use crate::store::{Bucket, Condition, Store, StoreError};
@@ -104,26 +105,22 @@ pub async fn publish(
 
     if !create(store, &manifest_key, &bytes).await? {
         tokio::time::sleep(SIGNING).await;
+        let signed = find(store, &signature_key, LONGEST_SIGNATURE).await?;
         let Some((found, etag)) = find(store, &manifest_key, LONGEST).await? else {
             return Err(PublishError::Taken { generation });
         };
-        let signed = find(store, &signature_key, LONGEST_SIGNATURE).await?;
         if found != bytes {
             // By any key: the signing key may have been changed since.
             let fitting = |(signature, _): &(Bytes, String)| fits(&found, &String::from_utf8_lossy(signature));
             if signed.as_ref().is_some_and(fitting) {
                 return Err(PublishError::Taken { generation });
             }
-            // Whoever wrote it may sign it yet: not once our signature stands there.
             let unchanged = signed.map_or(Condition::Absent, |(_, etag)| Condition::Match(etag));
-            match store.put(Bucket::Media, &signature_key, signature.clone(), unchanged).await {
-                Ok(_) => {}
-                Err(StoreError::Exists { .. } | StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
-                    return Err(PublishError::Taken { generation });
-                }
-                Err(other) => return Err(other.into()),
-            }
-            replace(store, &manifest_key, &bytes, etag, generation).await?;
+            let fence = Bytes::from(format!("fence of {}\n", hex::encode(Sha256::digest(&bytes))));
+            let fenced = put(store, &signature_key, &fence, unchanged, generation).await?;
+            put(store, &manifest_key, &bytes, Condition::Match(etag), generation).await?;
+            put(store, &signature_key, &signature, Condition::Match(fenced), generation).await?;
+            return Ok(());
         }
     }
     for _ in 0..SIGNATURE_TRIES {
@@ -136,9 +133,8 @@ pub async fn publish(
         }
         let condition = match standing {
             Some((found, _)) if proves(&bytes, &found) => return Ok(()),
-            // Another is about to replace our manifest.
-            Some((found, _)) if is_signature(&found) => return Err(PublishError::Taken { generation }),
-            Some((_, etag)) => Condition::Match(etag),
+            // Another is about to replace our manifest, or has died of it.
+            Some(_) => return Err(PublishError::Taken { generation }),
             None => Condition::Absent,
         };
         match store.put(Bucket::Media, &signature_key, signature.clone(), condition).await {
@@ -158,10 +154,19 @@ async fn create(store: &Store, key: &str, body: &Bytes) -> Result<bool, StoreErr
     }
 }
 
-async fn replace(store: &Store, key: &str, body: &Bytes, etag: String, generation: u32) -> Result<(), PublishError> {
-    match store.put(Bucket::Media, key, body.clone(), Condition::Match(etag)).await {
-        Ok(_) => Ok(()),
-        Err(StoreError::Conflict { .. } | StoreError::Missing { .. }) => Err(PublishError::Taken { generation }),
+/// The new ETag.
+async fn put(
+    store: &Store,
+    key: &str,
+    body: &Bytes,
+    condition: Condition,
+    generation: u32,
+) -> Result<String, PublishError> {
+    match store.put(Bucket::Media, key, body.clone(), condition).await {
+        Ok(receipt) => Ok(receipt.etag),
+        Err(StoreError::Exists { .. } | StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
+            Err(PublishError::Taken { generation })
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -141,11 +141,6 @@ pub fn verify_signature(signers: &Signers, bytes: &[u8], signature: &str) -> Res
     key.verify(NAMESPACE, bytes, &signature).map_err(|_| SignError::BadSignature)
 }
 
-/// Whether this is a signature at all, of whatever and by whomever.
-pub(super) fn is_signature(bytes: &[u8]) -> bool {
-    SshSig::from_pem(bytes).is_ok()
-}
-
 /// Whether a signature fits these bytes, whoever made it: enough to leave them alone, too little to believe them.
 pub(super) fn fits(bytes: &[u8], signature: &str) -> bool {
     let Ok(signature) = SshSig::from_pem(signature) else { return false };

@@ -31,6 +31,7 @@ pub(super) struct Scribe {
     keeping: Keeping,
     /// A segment of this epoch is stored.
     stored: bool,
+    offering: bool,
     /// The ledger does not know yet that this epoch has begun.
     owed: bool,
     /// The store did not answer the last sign of life.
@@ -65,6 +66,7 @@ impl Scribe {
             told,
             keeping: Keeping::Ours,
             stored: false,
+            offering: false,
             owed: false,
             away: false,
         }
@@ -118,7 +120,10 @@ impl Scribe {
     }
 
     pub(super) async fn offer(&mut self, last: LastResort) {
-        if self.change(Change::Offer).await {
+        self.offering = true;
+        let offered = self.change(Change::Offer).await;
+        self.offering = false;
+        if offered {
             self.keeping = Keeping::Offered;
         } else {
             self.give_up(last).await;
@@ -169,6 +174,8 @@ impl Scribe {
                 return true;
             }
             Heard::Not(refused) => debug!(%refused, "the record stays as it is"),
+            // Our offer was taken before we heard that it stood there.
+            Heard::Superseded(found) if self.offering && found.epoch > self.holder.record().epoch => return true,
             Heard::Superseded(found) => {
                 warn!(epoch = found.epoch, "another worker has the recording");
                 self.keeping = Keeping::Nothing;

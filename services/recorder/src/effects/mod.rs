@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meeting::JoinSpec;
-use session::{Action, Fault, Input, Meeting, Object, Outcome, Pipeline, Release, State, Storage};
+use session::{Action, Ending, Fault, Input, Meeting, Object, Outcome, Pipeline, Release, State, Storage};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub(crate) struct Effects {
     heard_of: HeardOf,
     /// The recording is offered to other workers.
     offered: bool,
+    /// It ends with this epoch.
+    last_word: bool,
     waiting: VecDeque<Input>,
 }
 
@@ -113,6 +115,7 @@ impl Effects {
             shy: parts.shy,
             heard_of: HeardOf::default(),
             offered: false,
+            last_word: false,
             waiting: VecDeque::new(),
         }
     }
@@ -154,6 +157,7 @@ impl Effects {
 
     /// The session went from one state to another.
     pub(crate) fn moved(&mut self, from: &State, to: &State) {
+        self.last_word |= matches!(to, State::Storing { why: Ending::Complete | Ending::Cut(_), .. });
         let away = |state: &State| matches!(state, State::Rejoining { .. });
         if away(to) && !away(from) {
             self.lost = Some(now());
@@ -232,6 +236,9 @@ impl Effects {
 
     /// The epoch's last objects, sealed like everything else.
     fn conclude(&mut self) {
+        if self.last_word {
+            self.keeper.cut_off(now());
+        }
         let description = self.room.describe().and_then(|told| serde_json::to_vec(&told).ok()).unwrap_or_default();
         self.keeper.conclude(description, self.log.text().to_vec(), now());
     }
