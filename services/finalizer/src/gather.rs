@@ -142,7 +142,7 @@ pub(crate) async fn gather(
     // somebody had begun.
     let last = gathered.epochs.last().map_or(0, |epoch| epoch.number);
     for begun in ledger::open_of(store, path).await? {
-        if begun.epoch > last {
+        if last > 0 && begun.epoch > last {
             gathered.doubts.push((begun.epoch, "it began to record, and nothing of it was stored".into()));
         }
     }
