@@ -26,8 +26,12 @@ use crate::worker::Shop;
 /// A room whose people came back after a break of ours is not empty for long; one that has ended meanwhile is.
 const LOBBY_AGAIN: Duration = Duration::from_secs(2 * 60);
 
-/// Before the next epoch, when this one has not come so far as to be live: whatever is wrong may pass.
+/// Before another epoch when two in a row have stored nothing, and as much more with each: whatever is wrong may pass.
+/// Each is shorter than the silence after which a steward takes a record.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The shortest recording, when earlier epochs have used up what was asked for.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What one epoch leaves to the next one of this worker.
 #[derive(Clone)]
@@ -59,12 +63,17 @@ pub(crate) async fn record(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Opt
     begin(&mut epochs, job);
     loop {
         tokio::select! {
-            Some(held) = passed_on.recv() => match shop.desk.go_on(&meta, &asked, &held).await {
-                Taken::Ours(job) => begin(&mut epochs, *job),
-                Taken::Over(held, reason, earlier) => close(shop, *held, &meta, reason, earlier).await,
-                // A steward, here or elsewhere, takes what has fallen silent.
-                other => warn!(?other, "does not go on here"),
-            },
+            Some(held) = passed_on.recv() => {
+                let pause = PAUSE * held.record.idle.saturating_sub(1);
+                // Told to stop, it is tried at once: a steward elsewhere finds it either way.
+                let _ = shop.desk.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                match shop.desk.go_on(&meta, &asked, &held).await {
+                    Taken::Ours(job) => begin(&mut epochs, *job),
+                    Taken::Over(held, reason, earlier) => close(shop, *held, &meta, reason, earlier).await,
+                    // A steward, here or elsewhere, takes what has fallen silent.
+                    other => warn!(?other, "does not go on here"),
+                }
+            }
             ended = epochs.join_next() => match ended {
                 Some(Ok(())) => {}
                 Some(Err(panicked)) => error!(error = %panicked, "an epoch ended oddly"),
@@ -103,7 +112,7 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
     let meeting::Server::Janus(janus) = server;
     let record = &job.held.record;
     // What earlier epochs have used up of it is gone.
-    let longest = job.asked.longest().saturating_sub(now().since(record.created)).max(PAUSE);
+    let longest = job.asked.longest().saturating_sub(now().since(record.created)).max(SHORTEST);
     let mut limits = shop.config.recorder.limits.limits(longest);
     if job.earlier {
         limits.lobby = limits.lobby.min(LOBBY_AGAIN);
