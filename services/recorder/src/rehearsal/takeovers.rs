@@ -90,6 +90,7 @@ async fn a_room_that_is_gone_when_the_next_epoch_comes_ends_the_recording() {
 async fn media_processes_that_all_die_at_once_end_the_recording_after_some_tries() {
     let mut house = House::open().await;
     let mut recording = house.begin(&request("run-1", plain)).await;
+    let begun = Instant::now();
     for _ in 0..claim::TRIES {
         let mut child = house.player().await;
         child.expect(&["join"]).await;
@@ -100,6 +101,8 @@ async fn media_processes_that_all_die_at_once_end_the_recording_after_some_tries
     recording.ends().await;
     let record = house.record_of(&recording.path).await;
     assert_eq!((record.phase, record.epoch), (Phase::Failed, claim::TRIES));
+    // One second more before each: what is wrong may pass.
+    assert!(begun.elapsed() >= Duration::from_secs(1 + 2 + 3), "{:?}", begun.elapsed());
     assert_eq!(house.told().last(), Some(&"recording.failed"));
 }
 
