@@ -86,10 +86,59 @@ pub(crate) fn look(pid: u32) -> Option<Cost> {
     Some(Cost { args, peak_mb: peak / 1024.0, cpu_s: (ticks(14)? + ticks(15)?) / TICKS })
 }
 
+/// What a process holds at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Held {
+    /// Resident, in MiB.
+    pub rss_mb: f64,
+    /// Open files, sockets and pipes.
+    pub descriptors: f64,
+    pub threads: f64,
+}
+
+/// None when it has gone.
+pub fn held(pid: u32) -> Option<Held> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let number =
+        |name: &str| status.lines().find_map(|l| l.strip_prefix(name))?.split_whitespace().next()?.parse::<f64>().ok();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as f64;
+    Some(Held { rss_mb: number("VmRSS:")? / 1024.0, descriptors, threads: number("Threads:")? })
+}
+
+/// The line of least squares through `points`: its slope, and its value at zero. None for fewer than two moments.
+pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (at, value) = (mean(|p| p.0), mean(|p| p.1));
+    let spread: f64 = points.iter().map(|p| (p.0 - at).powi(2)).sum();
+    let slope = points.iter().map(|p| (p.0 - at) * (p.1 - value)).sum::<f64>() / spread;
+    slope.is_finite().then_some((slope, value - slope * at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::process::{Process, Program, until};
+
+    #[test]
+    fn a_line_finds_growth_and_nothing_else() {
+        let rising: Vec<_> = (0..50_u8).map(|n| (f64::from(n), 3.0 + 0.5 * f64::from(n))).collect();
+        let (slope, level) = line(&rising).unwrap();
+        assert!((slope - 0.5).abs() < 1e-9 && (level - 3.0).abs() < 1e-9);
+        assert_eq!(line(&[(1.0, 2.0)]), None);
+        let noisy: Vec<_> = (0..100_u8).map(|n| (f64::from(n), if n % 2 == 0 { 10.0 } else { 12.0 })).collect();
+        assert!(line(&noisy).unwrap().0.abs() < 0.01);
+    }
+
+    #[test]
+    fn what_this_process_opens_is_counted() {
+        let before = held(std::process::id()).unwrap();
+        let files: Vec<_> = (0..20).map(|_| fs::File::open("/proc/self/status").unwrap()).collect();
+        let with = held(std::process::id()).unwrap();
+        // Other tests of this program open and close files meanwhile.
+        assert!(with.descriptors >= before.descriptors + files.len() as f64 - 8.0, "{before:?} {with:?}");
+        assert!(with.threads >= 1.0 && with.rss_mb > 1.0);
+    }
 
     #[tokio::test]
     async fn a_child_that_burns_time_is_seen_burning_it() {

@@ -473,7 +473,8 @@ impl Film {
         let sound = Sound::decode(file)?;
         // Of the codes around, the freshest tells the time: a picture that stands still tells an earlier one.
         let offsets = |at: f64| {
-            let near = codes.shown.iter().filter(|shown| (shown.at - at).abs() < 10.0);
+            let from = codes.shown.partition_point(|shown| shown.at <= at - 10.0);
+            let near = codes.shown[from..].iter().take_while(|shown| shown.at < at + 10.0);
             near.map(|shown| shown.wall - shown.at).max_by(f64::total_cmp)
         };
         let beeps = sound.beeps(person.pitch).into_iter().filter_map(|at| Some(at + offsets(at)?)).collect();

@@ -48,7 +48,7 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// Decodes `file`, one picture at a time. `about`: some moment within an hour of the recording.
+    /// Decodes `file`, one picture at a time. `about`: within half an hour, when it begins.
     ///
     /// # Errors
     /// When ffmpeg or ffprobe cannot read it.
@@ -73,8 +73,8 @@ impl Codes {
             }
             codes.pictures += 1;
             if let Some(tenths) = Frame::new(at, rgb).time_code() {
-                let shown = f64::from(tenths) / 10.0;
-                let wall = about + (shown - about + ROUND / 2.0).rem_euclid(ROUND) - ROUND / 2.0;
+                let (shown, expected) = (f64::from(tenths) / 10.0, about + at);
+                let wall = expected + (shown - expected + ROUND / 2.0).rem_euclid(ROUND) - ROUND / 2.0;
                 codes.shown.push(Shown { at, wall });
             }
         }

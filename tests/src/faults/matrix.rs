@@ -130,7 +130,7 @@ pub const ROWS: [Row; 32] = [
     row(Id::F17, "answers cut or flipped", "of reads, 30 %", "rejected and read again", "bad answers served"),
     row(Id::F18, "store ignores conditions", "conditional puts done anyway", "no recorder starts", "starts"),
     row(Id::F19, "disk full", "a small tmpfs, the store away", "a ladder; what was kept is published", "s kept"),
-    row(Id::F20, "fdatasync fails", "EIO by strace", "kept in memory until stored", "s lost"),
+    row(Id::F20, "fdatasync fails", "EIO by strace", "kept in memory until stored", "s unseen, longest"),
     row(
         Id::F21,
         "torn spool file",
@@ -163,7 +163,7 @@ pub const ROWS: [Row; 32] = [
     ),
     row(Id::F27, "SIGTERM in a lecture", "another worker is free", "handed over, nothing missing", "s missing"),
     row(Id::F28, "key store away", "OpenBao stopped", "records; playback waits", ""),
-    row(Id::F29, "archive key rotated", "between recording and finishing", "both keys open what is theirs", "unopened"),
+    row(Id::F29, "archive key rotated", "between two epochs, by a hand-over", "both keys open what is theirs", "unopened"),
     row(Id::F30, "old backup restored", "copied back", "what was deleted stays deleted", "revived"),
     row(Id::F31, "tampering", "each object flipped, dropped, swapped, rolled back", "verify names it", "missed"),
     row(Id::F32, "two finalizers", "called at once", "one manifest", "manifests, most"),

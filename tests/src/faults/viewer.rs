@@ -49,6 +49,10 @@ pub struct Watched {
     pub segments: usize,
     /// Seconds of wall time that no segment holds, between the first and the last, by the playlist's dates.
     pub missing: f64,
+    /// How many workers' streams they come from: each has an init section of its own.
+    pub epochs: usize,
+    /// Seconds since 1970 of the last thing shown.
+    pub last: f64,
     /// The longest stretch, in seconds of wall time, of which nothing is shown, by decoding.
     pub unseen: f64,
     pub problems: Vec<String>,
@@ -69,6 +73,11 @@ impl Viewer {
             }
         });
         Self { seen, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// How many segments were got so far.
+    pub fn fetched(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).segments.len()
     }
 
     /// What was got so far, decoded in `folder`; `about` is some moment within an hour of it.
@@ -100,7 +109,8 @@ impl Viewer {
         if segments.len() < 4 || walls.is_empty() {
             problems.push(format!("only {} segments with {} codes were seen", segments.len(), walls.len()));
         }
-        Ok(Watched { segments: segments.len(), missing, unseen, problems })
+        let (epochs, last) = (files.len(), walls.last().copied().unwrap_or(0.0));
+        Ok(Watched { segments: segments.len(), missing, epochs, last, unseen, problems })
     }
 }
 

@@ -189,7 +189,7 @@ fn count(ids: &Mutex<BTreeSet<String>>) -> usize {
 
 /// F8.
 pub(crate) async fn resets(bench: &mut Bench) -> anyhow::Result<Verdict> {
-    let (times, every) = if bench.full { (30, 20.0) } else { (5, 3.0) };
+    let (times, every) = if bench.full { (15, 20.0) } else { (5, 3.0) };
     let campus = bench.campus().await?;
     let _worker = campus.worker("shaken").await?;
     let lecture = campus.lecture("Lecture F8").await?;
@@ -213,7 +213,7 @@ pub(crate) async fn resets(bench: &mut Bench) -> anyhow::Result<Verdict> {
 /// F9.
 pub(crate) async fn half_open(bench: &mut Bench) -> anyhow::Result<Verdict> {
     // A setting of the address, as any AMQP client takes it.
-    let (heartbeat, times) = if bench.full { (HEARTBEAT, 5) } else { (4.0, 1) };
+    let (heartbeat, times) = if bench.full { (HEARTBEAT, 2) } else { (4.0, 1) };
     let campus = bench.campus().await?;
     let url = format!("broker.url = \"amqp://{}/%2f?heartbeat={heartbeat}\"", campus.broker_line.address());
     let worker = campus.worker_with("patient", &url).await?;
@@ -247,7 +247,7 @@ pub(crate) async fn half_open(bench: &mut Bench) -> anyhow::Result<Verdict> {
 
 /// F10.
 pub(crate) async fn alarms(bench: &mut Bench) -> anyhow::Result<Verdict> {
-    let lasts = if bench.full { 120.0 } else { 5.0 };
+    let lasts = if bench.full { 60.0 } else { 5.0 };
     let campus = bench.campus().await?;
     let _worker = campus.worker("muted").await?;
     let lecture = campus.lecture("Lecture F10").await?;
@@ -281,7 +281,7 @@ pub(crate) async fn alarms(bench: &mut Bench) -> anyhow::Result<Verdict> {
 
 /// F11.
 pub(crate) async fn partition(bench: &mut Bench) -> anyhow::Result<Verdict> {
-    let (times, lasts) = if bench.full { (10, 30.0) } else { (1, 6.0) };
+    let (times, lasts) = if bench.full { (4, 30.0) } else { (1, 6.0) };
     let mut chance = bench.chance(Id::F11);
     let folder = bench.folder("cluster")?;
     say("starting three more RabbitMQ nodes");

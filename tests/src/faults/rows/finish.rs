@@ -10,12 +10,12 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::super::bench::{Bench, Ended, say};
-use super::super::campus::{Campus, SOON};
+use super::super::campus::{Campus, Over, SOON};
 use super::super::front::Operation::{Begin, Complete, Delete, Part, Put};
 use super::super::front::{Fault, Rule, When};
 use super::super::matrix::Id;
 use super::super::verdict::Verdict;
-use super::passes;
+use super::{SETTLES, UNNOTICED, passes};
 use crate::news::News;
 use crate::process::until;
 use crate::servers::Service;
@@ -97,50 +97,68 @@ pub(crate) async fn killed(bench: &mut Bench) -> anyhow::Result<Verdict> {
         .with("steps", steps))
 }
 
-/// F29.
+/// F29. The worker that hands over seals to the old archive key, the one that comes and the finalizer to the new one.
 pub(crate) async fn rotated(bench: &mut Bench) -> anyhow::Result<Verdict> {
-    let ended = bench.ended().await?;
     let campus = bench.campus().await?;
-    campus.restore(&ended.copy).await?;
     let folder = campus.folder("rotated")?;
     let fresh = folder.join("archive-2.key");
     let _ = fs::remove_file(&fresh);
     let made = Command::new("age-keygen").arg("-o").arg(&fresh).output().context("run age-keygen (Debian: age)")?;
-    let said = String::from_utf8_lossy(&made.stderr).into_owned();
-    let public = said.split_whitespace().find(|word| word.starts_with("age1")).context("a public key")?;
+    ensure!(made.status.success(), "age-keygen: {}", String::from_utf8_lossy(&made.stderr));
+    let public = public_of(&fresh)?;
     let config: toml::Table = fs::read_to_string(campus.lectern.config())?.parse()?;
     let before = config["seal"]["recipients"].as_array().context("recipients")?;
     let pipeline = public_of(&campus.lectern.key("pipeline.key"))?;
     ensure!(before.iter().any(|key| key.as_str() == Some(&pipeline)), "the pipeline is no recipient");
     let settings = format!("seal.recipients = [\"{public}\", \"{pipeline}\"]");
+
+    campus.finalizer.stop()?;
     let mut finalizer = ready(campus, "finalizer-rotated", &settings).await?;
-    let news = News::of(&campus.broker, ended.room).await?;
-    news.repeat(&ended.call).await?;
-    news.wait("recording.ready", SOON * 2).await?;
+    let leaving = campus.worker("old-key").await?;
+    let lecture = campus.lecture("Lecture F29").await?;
+    let (recording, started) = lecture.started().await?;
+    campus.stored(recording, 1, SOON).await?;
+    let _coming = campus.worker_with("new-key", &settings).await?;
+    leaving.signal(nix::sys::signal::Signal::SIGTERM)?;
+    let epoch = campus.stored(recording, 2, SOON).await?;
+    passes(4.0).await;
+    let over = lecture.over(started, SOON * 2).await?;
     finalizer.stop()?;
     campus.finalizer.start()?;
-    let archive = campus.archive(ended.recording)?;
+
+    let archive = campus.archive(recording)?;
     let old = campus.lectern.key("archive.key");
     let film = folder.join("film.mp4");
     let mut unopened = Vec::new();
     if let Err(error) = archive.open(&fresh, &film) {
         unopened.push(format!("the film, with the new key: {error:#}"));
     }
-    let age = |identity: &Path, sealed: &Path| {
+    let opens = |identity: &Path, writer: &str| {
+        let sealed = archive.keys().join(format!("{writer}.key.age"));
         let out = Command::new("age").arg("-d").arg("-i").arg(identity).arg(sealed).output();
         out.is_ok_and(|out| out.status.success())
     };
-    let epoch = archive.keys().join("0001.key.age");
-    if !age(&old, &epoch) {
-        unopened.push("the epoch's key, with the old key".into());
+    if !opens(&old, "0001") {
+        unopened.push("the first epoch's key, with the old key".into());
     }
-    let crossed = [age(&fresh, &epoch), age(&old, &archive.keys().join("f01.key.age"))];
-    let shown = !unopened.is_empty() || crate::analysis::Film::decode(&film)?.frames.len() > 100;
-    let (sound, findings) = campus.verify(ended.recording)?;
-    Ok(Verdict::of(unopened.len() as f64, 1)
+    if !opens(&fresh, "0002") {
+        unopened.push("the second epoch's key, with the new key".into());
+    }
+    let crossed = [opens(&fresh, "0001"), opens(&old, "0002"), opens(&old, "f01")];
+    let verdict = Verdict::of(unopened.len() as f64, 1)
         .holds(unopened.is_empty(), unopened.join("; "))
-        .holds(crossed == [false, false], format!("a key opens what is not its: {crossed:?}"))
-        .holds(shown, "the film is empty")
+        .holds(crossed == [false; 3], format!("a key opens what is not its: {crossed:?}"))
+        .with("epochs", epoch);
+    if unopened.is_empty() { judged(verdict, &film, campus, &over) } else { Ok(verdict) }
+}
+
+/// Judges a film that the usual key does not open.
+fn judged(verdict: Verdict, film: &Path, campus: &Campus, over: &Over) -> anyhow::Result<Verdict> {
+    let codes = super::super::look::Codes::read(film, over.started)?;
+    let missing = codes.longest_missing(over.started + SETTLES, over.ended - Duration::from_millis(1500));
+    let (sound, findings) = campus.verify(over.ready.recording)?;
+    Ok(verdict
+        .holds(missing <= UNNOTICED, format!("{missing:.1} s are missing in the film"))
         .holds(sound, format!("verify: {findings:?}")))
 }
 
@@ -332,5 +350,6 @@ pub(crate) async fn two(bench: &mut Bench) -> anyhow::Result<Verdict> {
     Ok(Verdict::of(most as f64, times)
         .holds(most == 1, format!("{most} manifests"))
         .holds(wrong.is_empty(), wrong.join("; "))
+        .holds(both > 0, "the two never worked at the same time")
         .with("runs_where_both_worked", both))
 }

@@ -74,7 +74,7 @@ pub(crate) async fn away(bench: &mut Bench) -> anyhow::Result<Verdict> {
 
 /// F14.
 pub(crate) async fn busy(bench: &mut Bench) -> anyhow::Result<Verdict> {
-    let lasts = f64::from(bench.times(16, 180));
+    let lasts = f64::from(bench.times(16, 120));
     let campus = bench.campus().await?;
     let _worker = campus.worker("busy").await?;
     let lecture = campus.lecture("Lecture F14").await?;
@@ -95,16 +95,21 @@ pub(crate) async fn busy(bench: &mut Bench) -> anyhow::Result<Verdict> {
     let struck = asked.iter().filter(|asked| asked.fault.is_some()).count();
     let lags = lags(&asked);
     let p99 = percentile(lags.clone(), 0.99).context("nothing was uploaded")?;
-    let pause = pauses(&asked).into_iter().fold(f64::INFINITY, f64::min);
+    let pauses = pauses(&asked);
+    let pause = pauses.iter().copied().fold(f64::INFINITY, f64::min);
+    let spread = percentile(pauses.clone(), 0.9).zip(percentile(pauses.clone(), 0.1)).map_or(0.0, |(a, b)| a - b);
     let verdict = Verdict::of(p99, u32::try_from(struck)?)
         .holds(struck > 0, "nothing was answered with 503")
         .holds(p99 < 60.0, "an upload waits for more than a minute")
         .holds(under.is_ok(), "no film is made as long as three requests in ten are refused")
-        .holds(pause >= 0.05, format!("tried again after {pause:.3} s"))
+        .holds(pause.is_finite() && pause >= 0.05, format!("tried again after {pause:.3} s"))
+        .holds(spread > 0.0 || pauses.len() < 3, "all pauses are alike: there is no jitter")
         .with("refused", struck)
         .with("requests", asked.len())
         .with("segments", lags.len())
         .with("lag_p50_s", percentile(lags, 0.5).map(|lag| (lag * 1000.0).round() / 1000.0))
+        .with("pauses", pauses.len())
+        .with("pauses_p10_to_p90_s", (spread * 1000.0).round() / 1000.0)
         .with("shortest_pause_s", if pause.is_finite() { Some((pause * 1000.0).round() / 1000.0) } else { None });
     whole(verdict, campus, &over)
 }
