@@ -211,14 +211,16 @@ impl Record {
     /// Its holder moves on to `phase`, for a `reason` if there is one to tell.
     ///
     /// # Errors
-    /// [`Refused::Over`]: what is over does not open again, and only the finalizer's work goes on from ENDED.
+    /// [`Refused::Over`]: what is over does not open again, and only the finalizer's work goes on from ENDED, or from where
+    /// there was nothing to make a film of and something of it was stored late.
     pub fn becomes(&self, phase: Phase, reason: Option<&str>, now: WallTime) -> Result<Self, Refused> {
         let onward = match self.phase {
             Phase::Claimed => true,
             Phase::Recording => phase != Phase::Claimed,
             Phase::Ended => matches!(phase, Phase::Ready | Phase::Partial | Phase::Failed | Phase::Empty),
-            Phase::Ready | Phase::Partial => matches!(phase, Phase::Ready | Phase::Partial),
-            Phase::Failed | Phase::Empty => false,
+            Phase::Ready | Phase::Partial | Phase::Failed | Phase::Empty => {
+                matches!(phase, Phase::Ready | Phase::Partial)
+            }
         };
         let reason = reason.map_or_else(|| self.reason.clone(), |reason| Some(reason.to_owned()));
         if onward { Ok(Self { phase, reason, changed: now, ..self.clone() }) } else { Err(Refused::Over) }

@@ -97,8 +97,8 @@ fn phases_only_go_forward() {
         (Ended,     &[Ready, Partial, Failed, Empty]),
         (Ready,     &[Ready, Partial]),
         (Partial,   &[Ready, Partial]),
-        (Failed,    &[]),
-        (Empty,     &[]),
+        (Failed,    &[Ready, Partial]),
+        (Empty,     &[Ready, Partial]),
     ];
     for (from, to) in onward {
         for phase in all {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// Earlier epochs hold something: then finding nothing more does not make the recording a failure.
+    /// There were epochs before: they may hold something, and finding nothing more does not make the recording a failure.
     pub earlier: bool,
     pub layout: LayoutName,
     pub pipeline: PipelineSpec,

@@ -1,13 +1,16 @@
 //! What was begun, and what became of it, apart from the recordings themselves: so that one whose objects and record are
 //! all gone is still missed.
 //!
-//! Per epoch two entries in the bucket of keys: `started` before its first frame is captured, `stored` when a manifest
-//! accounts for it. Each is written once and never changed. Holds ids and times, no personal data.
+//! Per epoch two entries in the bucket of keys: `started` before its first frame is captured, `stored` when it is known
+//! what became of it: a manifest accounts for it or names it as lost, or its recorder ended it in order and has captured
+//! nothing. Each is written once and never changed. Holds ids and times, no personal data.
 //!
 //! # Design
 //! Entries are objects, not lines of a file, so that any number of workers write them without meeting. They lie in the
 //! bucket of keys since that one has the versions and holds. They are not signed yet: what they tell is "look here", not
 //! a proof.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use events::{RecordingId, TenantId};
@@ -43,7 +46,7 @@ struct Started {
     at: WallTime,
 }
 
-/// What a manifest says of one epoch.
+/// What is known of one epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
@@ -52,8 +55,16 @@ pub struct Stored {
     /// The manifest that accounts for it; 0 when nothing was captured, and so there is none.
     pub generation: u32,
     pub segments: u64,
-    /// Segments that were made and are named as missing.
+    /// Segments that were made and are named as missing; 1 for an epoch of which nothing was stored, whatever it made.
     pub gaps: u64,
+}
+
+impl Stored {
+    /// What a recorder says of an epoch that has captured nothing.
+    #[must_use]
+    pub fn nothing(epoch: u32, at: WallTime) -> Self {
+        Self { epoch, at, generation: 0, segments: 0, gaps: 0 }
+    }
 }
 
 /// Writes that `epoch` is about to capture. May be repeated; the first entry stands.
@@ -65,7 +76,7 @@ pub async fn started(store: &Store, path: &RecordingPath, epoch: u32, at: WallTi
     write(store, key(path, epoch, "started"), &entry).await
 }
 
-/// Writes that an epoch is accounted for. May be repeated; the first entry stands.
+/// Writes what is known of an epoch. May be repeated; the first entry stands.
 ///
 /// # Errors
 /// When the store does not answer.
@@ -89,6 +100,34 @@ pub async fn open(store: &Store, tenant: Option<&TenantId>) -> Result<Vec<Entry>
 /// When the store does not answer.
 pub async fn open_of(store: &Store, path: &RecordingPath) -> Result<Vec<Entry>, StoreError> {
     unstored(store, &folder(path)).await
+}
+
+/// The epochs of one recording that began to capture, and of which there should be something, without those that are
+/// `there`. Nobody has said that they captured nothing; a manifest may have named them as lost.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn lost_of(store: &Store, path: &RecordingPath, there: &BTreeSet<u32>) -> Result<Vec<Entry>, StoreError> {
+    let keys = store.list(Bucket::Keys, &folder(path)).await?;
+    let begun = keys.iter().filter_map(|entry| parse(&entry.key)).map(|(_, epoch)| epoch);
+    let missing: Vec<u32> = begun.filter(|epoch| !there.contains(epoch)).collect();
+    let reading = stream::iter(missing).map(|epoch| async move {
+        let lost = !captured_nothing(store, path, epoch).await?;
+        Ok(if lost { Some(Entry { path: path.clone(), epoch, at: at(store, path, epoch).await? }) } else { None })
+    });
+    reading.buffered(AT_ONCE).try_filter_map(|entry| async move { Ok(entry) }).try_collect().await
+}
+
+/// Whether that is on record. What cannot be read says nothing.
+async fn captured_nothing(store: &Store, path: &RecordingPath, epoch: u32) -> Result<bool, StoreError> {
+    match store.get(Bucket::Keys, &key(path, epoch, "stored"), LONGEST).await {
+        Ok((bytes, _)) => {
+            let stored: Option<Stored> = serde_json::from_slice(&bytes).ok();
+            Ok(stored.is_some_and(|stored| (stored.epoch, stored.segments, stored.gaps) == (epoch, 0, 0)))
+        }
+        Err(StoreError::Missing { .. } | StoreError::TooLong { .. }) => Ok(false),
+        Err(other) => Err(other),
+    }
 }
 
 async fn unstored(store: &Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {

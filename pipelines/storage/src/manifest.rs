@@ -45,6 +45,9 @@ pub struct Manifest {
     /// By epoch and rendition. Empty in manifests from before there were any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Account>,
+    /// Epochs that began to record, and of which nothing was stored. `gaps` says so, too; this is for machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<u32>,
     /// Everything but the manifests, their signatures and `state.json`.
     pub objects: Vec<Object>,
     /// Hex SHA-256 of the manifest of the generation before.

@@ -4,10 +4,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use events::TenantId;
 use media::WallTime;
-use storage::ledger::{Stored, open, open_of, started, stored};
+use storage::ledger::{Stored, lost_of, open, open_of, started, stored};
 use storage::{Bucket, Condition, RecordingPath};
 use support::path;
 
@@ -36,6 +38,22 @@ on_both_servers! {
         assert_eq!(told(Some(&one.tenant)).await, [(one.recording, 2, Some(AT))]);
         assert_eq!(open_of(&store, &one).await.unwrap().len(), 1);
         assert_eq!(open_of(&store, &two).await.unwrap(), []);
+    }
+
+    async fn what_began_and_left_nothing_is_lost_unless_it_captured_nothing(store: storage::Store) {
+        let path = path("one");
+        for epoch in 1..=6 {
+            started(&store, &path, epoch, AT).await.unwrap();
+        }
+        // 1 is there; 2 captured nothing; 3 is named as lost; 4 was stored and is there no more; 5 is open; 6 is spoilt.
+        stored(&store, &path, &Stored::nothing(2, AT)).await.unwrap();
+        stored(&store, &path, &Stored { segments: 0, ..is_stored(3) }).await.unwrap();
+        stored(&store, &path, &Stored { gaps: 0, ..is_stored(4) }).await.unwrap();
+        let spoilt = format!("ledger/v1/uni/2026/{}/0006.stored.json", path.recording);
+        store.put(Bucket::Keys, &spoilt, Bytes::from_static(b"{}"), Condition::Absent).await.unwrap();
+        let lost = lost_of(&store, &path, &BTreeSet::from([1])).await.unwrap();
+        let lost: Vec<_> = lost.into_iter().map(|entry| (entry.path, entry.epoch, entry.at)).collect();
+        assert_eq!(lost, [3, 4, 5, 6].map(|epoch| (path.clone(), epoch, Some(AT))));
     }
 
     async fn an_entry_stands_as_it_was_first_written(store: storage::Store) {

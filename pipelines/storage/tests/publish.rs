@@ -23,6 +23,7 @@ fn manifest(path: &RecordingPath, duration_ms: u64) -> Manifest {
         complete: true,
         duration_ms,
         accounts: Vec::new(),
+        lost: Vec::new(),
         gaps: Vec::new(),
         objects: Vec::new(),
         previous: None,

@@ -129,6 +129,7 @@ impl Run {
             language: "nb".into(),
             webinar: false,
             accounts: Vec::new(),
+            lost: Vec::new(),
         };
         let key = SigningKey::load(&self.dir.path().join("keys/signing.key")).unwrap();
         let mut standing = false;

@@ -94,6 +94,7 @@ pub(crate) fn manifest(with: &Finalizer, record: &Record, made: Made<'_>, standi
         duration_ms,
         gaps,
         accounts: gathered.accounts.clone(),
+        lost: gathered.vanished.iter().map(|entry| entry.epoch).collect(),
         objects,
         previous: standing.map(|before| before.sha256.clone()),
         software: concat!("lectern finalizer ", env!("CARGO_PKG_VERSION")).into(),

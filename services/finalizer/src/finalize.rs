@@ -20,14 +20,17 @@ use crate::write::{Film, write};
 /// Why a record ended that nobody held any more.
 pub(crate) const ABANDONED: &str = "abandoned";
 
+/// Why recorders end a recording of which nothing was captured when nothing went wrong.
+const NOBODY_CAME: [&str; 5] = ["empty", "nothing-captured", "removed", "room-ended", "stopped"];
+
 /// What became of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Ready (or partial, when not complete): `generation` is published. `new` is false when it was so before.
     Ready { generation: u32, complete: bool, duration: Duration, new: bool },
-    /// Nothing was ever captured. There is no file.
+    /// Nothing was ever captured, and that is known of each epoch. There is no file.
     Empty,
-    /// It failed before, or nothing of what was captured can be read.
+    /// It failed before, or nothing of what was captured is there or can be read.
     Failed { reason: String },
 }
 
@@ -111,27 +114,37 @@ impl Finalizer {
         match record.phase {
             Phase::Ended => {}
             Phase::Ready | Phase::Partial => return self.found(path, &record, &etag).await,
-            Phase::Empty => {
-                self.enter_nothing(path).await;
-                return Ok(Outcome::Empty);
-            }
+            Phase::Empty => return Ok(Outcome::Empty),
             Phase::Failed => return Ok(Outcome::Failed { reason: record.reason.unwrap_or_default() }),
             phase @ (Phase::Claimed | Phase::Recording) => return Err(FinalizeError::NotEnded(phase)),
         }
+        match self.first(path, &record, &etag).await? {
+            Ok(outcome) => Ok(outcome),
+            Err(gathered) => self.nothing(path, &record, &etag, &gathered).await,
+        }
+    }
+
+    /// Makes the first film of a recording, unless there is nothing to make it of: then what was gathered.
+    pub(crate) async fn first(
+        &self,
+        path: &RecordingPath,
+        record: &Record,
+        etag: &str,
+    ) -> Result<Result<Outcome, Gathered>, FinalizeError> {
         let generation = record.generation.unwrap_or(0) + 1;
         match published(&self.store, path, generation, &self.signing.signers()).await {
             // Another finalizer came as far as signing and no further.
-            Ok(Some(found)) => return self.settle(path, &record, &etag, &found.manifest).await,
+            Ok(Some(found)) => return Ok(Ok(self.settle(path, record, etag, &found.manifest).await?)),
             // Whoever wrote it did not sign it, or has not yet; publishing tells the two apart.
             Ok(None)
             | Err(PublishError::Unproven { source: SignError::NotASignature | SignError::BadSignature, .. }) => {}
             // Signed, and not by us: no try of ours can take its place, so none is made.
             Err(error) => return Err(error.into()),
         }
-        let gathered = gather(&self.store, path, &record, &self.identity).await?;
-        match self.make(path, &record, &gathered, None).await? {
-            Some(manifest) => self.settle(path, &record, &etag, &manifest).await,
-            None => self.nothing(path, &record, &etag, &gathered).await,
+        let gathered = gather(&self.store, path, record, &self.identity).await?;
+        match self.make(path, record, &gathered, None).await? {
+            Some(manifest) => Ok(Ok(self.settle(path, record, etag, &manifest).await?)),
+            None => Ok(Err(gathered)),
         }
     }
 
@@ -173,6 +186,10 @@ impl Finalizer {
         let abandoned = record.reason.as_deref() == Some(ABANDONED);
         let reason = manifest.gaps.first().filter(|_| !abandoned).map(|_| "gap");
         let mut next = record.becomes(phase, reason, now()).map_err(refused)?;
+        if reason.is_none() && matches!(record.phase, Phase::Failed | Phase::Empty) {
+            // Why there was no film is no word about this one.
+            next.reason = None;
+        }
         next.generation = Some(manifest.generation);
         match recordings::swap(&self.store, path, &next, etag).await {
             Ok(_) => {}
@@ -208,30 +225,14 @@ impl Finalizer {
         Ok(outcome(&standing, false))
     }
 
-    /// Tells the ledger of every epoch that `manifest` accounts for. What cannot be told now is told by the steward.
+    /// Tells the ledger of every epoch that `manifest` accounts for or names as lost, and of no other. What cannot be told
+    /// now is told by the steward.
     async fn enter(&self, path: &RecordingPath, manifest: &Manifest) {
-        let of = |epoch: u32| {
-            let accounts = || manifest.accounts.iter().filter(move |account| account.epoch == epoch);
-            Stored {
-                epoch,
-                at: now(),
-                generation: manifest.generation,
-                segments: accounts().map(|account| account.stored).sum(),
-                gaps: accounts().map(|account| account.made.saturating_sub(account.stored)).sum(),
-            }
-        };
-        self.tell_ledger(path, of).await;
-    }
-
-    /// Nothing was captured, and that is known.
-    async fn enter_nothing(&self, path: &RecordingPath) {
-        self.tell_ledger(path, |epoch| Stored { epoch, at: now(), generation: 0, segments: 0, gaps: 0 }).await;
-    }
-
-    async fn tell_ledger(&self, path: &RecordingPath, of: impl Fn(u32) -> Stored) {
         let told = async {
             for open in ledger::open_of(&self.store, path).await? {
-                ledger::stored(&self.store, path, &of(open.epoch)).await?;
+                if let Some(stored) = said_of(manifest, &path.journal(open.epoch), open.epoch) {
+                    ledger::stored(&self.store, path, &stored).await?;
+                }
             }
             Ok::<_, StoreError>(())
         };
@@ -252,23 +253,44 @@ impl Finalizer {
         if gathered.locked {
             return Err(FinalizeError::Locked);
         }
-        let empty = gathered.segments.is_empty() && gathered.lost.is_empty() && gathered.doubts.is_empty();
-        let (phase, reason) = if empty { (Phase::Empty, "empty") } else { (Phase::Failed, "unreadable") };
+        let lost = !(gathered.lost.is_empty() && gathered.doubts.is_empty() && gathered.vanished.is_empty());
+        let (phase, reason) = match record.reason.as_deref() {
+            _ if lost || !gathered.segments.is_empty() => (Phase::Failed, "unreadable"),
+            // That nothing was captured is known, and that something kept its recorders from it.
+            Some(why) if why != ABANDONED && !NOBODY_CAME.contains(&why) => (Phase::Failed, why),
+            _ => (Phase::Empty, "empty"),
+        };
         let refused = |source| FinalizeError::Refused { phase, source };
         let next = record.becomes(phase, Some(reason), now()).map_err(refused)?;
         recordings::swap(&self.store, path, &next, etag).await?;
-        if empty {
-            self.enter_nothing(path).await;
-        }
         for lost in &gathered.lost {
             tracing::error!(recording = %path.recording, epoch = lost.epoch, segment = lost.first, why = lost.why, "lost");
         }
         for (epoch, why) in &gathered.doubts {
             tracing::error!(recording = %path.recording, epoch, why, "lost");
         }
+        for begun in &gathered.vanished {
+            let epoch = begun.epoch;
+            tracing::error!(recording = %path.recording, epoch, "it began to record, and nothing of it was stored");
+        }
         tracing::warn!(recording = %path.recording, reason, "there is nothing to make a file of");
-        Ok(if empty { Outcome::Empty } else { Outcome::Failed { reason: reason.into() } })
+        Ok(if phase == Phase::Empty { Outcome::Empty } else { Outcome::Failed { reason: reason.into() } })
     }
+}
+
+/// What `manifest` says of an epoch with this journal; nothing if it knows nothing of it.
+fn said_of(manifest: &Manifest, journal: &str, epoch: u32) -> Option<Stored> {
+    let accounts = || manifest.accounts.iter().filter(move |account| account.epoch == epoch);
+    let lost = manifest.lost.contains(&epoch);
+    let known = lost || accounts().next().is_some() || manifest.objects.iter().any(|object| object.key == journal);
+    let missing: u64 = accounts().map(|account| account.made.saturating_sub(account.stored)).sum();
+    known.then(|| Stored {
+        epoch,
+        at: now(),
+        generation: manifest.generation,
+        segments: accounts().map(|account| account.stored).sum(),
+        gaps: missing + u64::from(lost),
+    })
 }
 
 pub(crate) fn outcome(manifest: &Manifest, new: bool) -> Outcome {

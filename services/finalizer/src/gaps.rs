@@ -1,13 +1,15 @@
 //! Says which stretches of the final file are missing, and why. Pure.
 //!
 //! One hole has one name. Where picture and sound are missing for the same reason, that is one gap; what a worker told of
-//! and what was found missing there is one, too.
+//! and what was found missing there is one, too; and so is a hole and the epoch of which nothing is left that would have
+//! filled it. One that would have come before the film or after it is a gap without length there.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use media::{MediaTime, Rendition, WallTime};
 use storage::journal::Gap;
+use storage::ledger::Entry;
 
 use crate::gather::{Gathered, Lost};
 
@@ -62,6 +64,7 @@ pub(crate) fn name(gathered: &Gathered, tracks: &[Holes], line: Line, end: Optio
         Gap { from: line.place(named.time.start), to: line.place(named.time.end), why }
     };
     let mut gaps: Vec<Gap> = together.into_iter().map(told).collect();
+    let end = ends(gathered, tracks, line, end, &mut gaps);
     let mut gap = |from: WallTime, to: WallTime, why: String| {
         gaps.push(Gap { from: line.place(from), to: line.place(to), why });
     };
@@ -89,7 +92,7 @@ pub(crate) fn name(gathered: &Gathered, tracks: &[Holes], line: Line, end: Optio
         gap(from, from, format!("epoch {number}: {why}"));
     }
     if let Some(why) = end {
-        gaps.push(Gap { from: line.lasts, to: line.lasts, why: why.into() });
+        gap_at(&mut gaps, line.lasts, why);
     }
     gaps.sort_by(|a, b| (a.from, a.to, &a.why).cmp(&(b.from, b.to, &b.why)));
     gaps
@@ -101,13 +104,63 @@ fn named(gathered: &Gathered, track: &Holes) -> Vec<Named> {
     let named = track.holes.iter().map(|hole| {
         let inside = |lost: &&&Lost| lost.ends() > hole.time.start && lost.from < hole.time.end;
         let mut whys = describe(lost.iter().filter(inside).copied());
-        if hole.before != hole.after && !gathered.epochs[hole.before].told {
-            whys.insert(0, "the recorder died; another went on".into());
+        let vanished = between(gathered, hole);
+        let died = hole.before != hole.after && !gathered.epochs[hole.before].told;
+        match (words(&vanished), died) {
+            (Some(vanished), true) => whys.insert(0, format!("the recorder died; {vanished}")),
+            (Some(vanished), false) => whys.insert(0, vanished),
+            (None, true) => whys.insert(0, "the recorder died; another went on".into()),
+            (None, false) => {}
         }
         let why = if whys.is_empty() { "nobody recorded".to_owned() } else { whys.join("; ") };
         Named { rendition: Some(track.rendition.clone()), time: hole.time.clone(), why }
     });
     named.collect()
+}
+
+/// The epochs of which nothing is left whose turn it was in this hole.
+fn between<'a>(gathered: &'a Gathered, hole: &Hole) -> Vec<&'a Entry> {
+    let [before, after] = [hole.before, hole.after].map(|at| gathered.epochs[at].number);
+    gathered.vanished.iter().filter(|entry| before < entry.epoch && entry.epoch < after).collect()
+}
+
+/// Names the epochs of which nothing is left and that no hole speaks of. Returns what there is to say about the end.
+fn ends(gathered: &Gathered, tracks: &[Holes], line: Line, end: Option<&str>, gaps: &mut Vec<Gap>) -> Option<String> {
+    let used = || gathered.segments.iter().map(|segment| gathered.epochs[segment.epoch].number);
+    let (first, last) = (used().min().unwrap_or(0), used().max().unwrap_or(0));
+    let holes = tracks.iter().flat_map(|track| &track.holes);
+    let named: Vec<&Entry> = holes.flat_map(|hole| between(gathered, hole)).collect();
+    let vanished =
+        |of: &dyn Fn(u32) -> bool| gathered.vanished.iter().filter(|entry| of(entry.epoch)).collect::<Vec<_>>();
+
+    let before = vanished(&|epoch| epoch < first);
+    if let Some(mut why) = words(&before) {
+        let lacks = before.iter().filter_map(|entry| entry.at).min().map_or(Duration::ZERO, |at| line.zero.since(at));
+        if !lacks.is_zero() {
+            why.push_str(&format!("; the first {:.1} s are missing", lacks.as_secs_f64()));
+        }
+        gap_at(gaps, MediaTime::default(), why);
+    }
+    // The others covered its time, as far as can be told.
+    let covered = vanished(&|epoch| first < epoch && epoch < last);
+    for entry in covered.into_iter().filter(|entry| !named.contains(entry)) {
+        let after = gathered.epochs.iter().find(|epoch| epoch.number > entry.epoch).map(|epoch| epoch.zero);
+        let at = entry.at.or(after).unwrap_or(line.zero);
+        gap_at(gaps, line.place(at), words(&[entry]).unwrap_or_default());
+    }
+    let after = words(&vanished(&|epoch| epoch > last));
+    let whys: Vec<String> = after.into_iter().chain(end.map(str::to_owned)).collect();
+    (!whys.is_empty()).then(|| whys.join("; "))
+}
+
+fn gap_at(gaps: &mut Vec<Gap>, at: MediaTime, why: String) {
+    gaps.push(Gap { from: at, to: at, why });
+}
+
+/// What is said of epochs of which nothing is left; nothing of none.
+fn words(vanished: &[&Entry]) -> Option<String> {
+    let word = |entry: &&Entry| format!("epoch {} began to record, and nothing of it was stored", entry.epoch);
+    (!vanished.is_empty()).then(|| vanished.iter().map(word).collect::<Vec<_>>().join("; "))
 }
 
 /// Two renditions that lack the same stretch for the same reason lack it together, from the first to the last moment

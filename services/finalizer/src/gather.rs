@@ -1,6 +1,9 @@
 //! Fetches what the recorders of one recording stored, checks each object against its receipt, and reads where the
 //! samples lie. What is missing or altered becomes a [`Lost`] with its name; it never stops the rest.
 //!
+//! Of an epoch that left nothing in the store, the ledger alone knows: it has begun, and nobody has said that it captured
+//! nothing. Then something is missing, wherever among the others its time was.
+//!
 //! A worker that was killed left no journal. Then the listing says what there is, and the stamp on its init sections
 //! when that was: no receipts to check against, but each segment opens with the epoch's key or not at all.
 
@@ -80,6 +83,8 @@ pub(crate) struct Gathered {
     pub(crate) accounts: Vec<Account>,
     /// Whole epochs that say less than they should: number and why.
     pub(crate) doubts: Vec<(u32, String)>,
+    /// Epochs that began to record, and of which nothing lies in the store, in order.
+    pub(crate) vanished: Vec<ledger::Entry>,
     /// There are segments whose key is missing or altered.
     pub(crate) locked: bool,
     /// What the manifest vouches for.
@@ -138,14 +143,10 @@ pub(crate) async fn gather(
     for number in 1..=record.epoch {
         Reading { store, path, lying: &lying, number, into: &mut gathered }.epoch(record, identity).await?;
     }
-    // Between two epochs that stored something, what is missing is a hole. After the last, the ledger alone knows that
-    // somebody had begun.
-    let last = gathered.epochs.last().map_or(0, |epoch| epoch.number);
-    for begun in ledger::open_of(store, path).await? {
-        if last > 0 && begun.epoch > last {
-            gathered.doubts.push((begun.epoch, "it began to record, and nothing of it was stored".into()));
-        }
-    }
+    let there = gathered.epochs.iter().map(|epoch| epoch.number);
+    let there = there.chain(gathered.accounts.iter().map(|account| account.epoch)).collect();
+    gathered.vanished = ledger::lost_of(store, path, &there).await?;
+    gathered.vanished.sort_by_key(|entry| entry.epoch);
     Ok(gathered)
 }
 

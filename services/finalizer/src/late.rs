@@ -1,5 +1,5 @@
-//! What was stored after the manifest was signed: a spool that was emptied late, by a worker that came back. Publishes
-//! the next generation, which has it.
+//! What was stored after the manifest was signed, or after there was nothing to sign: a spool that was emptied late, by a
+//! worker that came back. Publishes the next generation, which has it, or the first.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,14 +13,17 @@ use crate::finalize::{FinalizeError, Finalizer, Outcome};
 use crate::gather::{Gathered, gather};
 
 impl Finalizer {
-    /// Publishes the next generation of a recording that is ready, if more of it can be used by now. None when not.
+    /// Publishes the next generation of a recording that is ready, if more of it can be used by now; the first, if it was
+    /// empty or failed and now there is something to make a film of. None when not.
     ///
     /// # Errors
     /// See [`FinalizeError`]. What stands is left as it is.
     pub async fn renew(&self, path: &RecordingPath) -> Result<Option<Outcome>, FinalizeError> {
         let (record, etag) = recordings::state(&self.store, path).await?;
-        let (Phase::Ready | Phase::Partial, Some(generation)) = (record.phase, record.generation) else {
-            return Ok(None);
+        let generation = match (record.phase, record.generation) {
+            (Phase::Ready | Phase::Partial, Some(generation)) => generation,
+            (Phase::Failed | Phase::Empty, _) => return self.revive(path, &record, &etag).await,
+            _ => return Ok(None),
         };
         let live = self.live(path).await?;
         let standing = self.newest(path, generation).await?;
@@ -37,6 +40,22 @@ impl Finalizer {
         let outcome = self.settle(path, &record, &etag, &manifest).await?;
         self.forget(&standing.manifest, &manifest).await;
         Ok(Some(outcome))
+    }
+
+    async fn revive(
+        &self,
+        path: &RecordingPath,
+        record: &Record,
+        etag: &str,
+    ) -> Result<Option<Outcome>, FinalizeError> {
+        if self.live(path).await?.is_empty() {
+            return Ok(None);
+        }
+        let outcome = self.first(path, record, etag).await?.ok();
+        if outcome.is_some() {
+            tracing::info!(recording = %path.recording, "something of it was stored since it was given up; it is a film now");
+        }
+        Ok(outcome)
     }
 
     /// Removes the text of a film that another has taken the place of. What cannot be removed now, the transcriber

@@ -20,8 +20,13 @@
 //! with one name. The manifest accounts for each segment by its number ([`storage::manifest::Account`]), and the film's
 //! chapters and the portal's page show what is missing.
 //!
+//! An epoch that began and left nothing at all is missed by the ledger ([`storage::ledger`]): where its time was is a gap
+//! with its name, and where nothing else is left the recording has failed. Only an epoch of which its recorder has said
+//! that it captured nothing is taken for empty.
+//!
 //! What is stored after the manifest was signed, from a spool that was emptied late, becomes the next generation, if it
-//! adds to the one that stands and takes nothing away. Until its transcript is made anew, that one has none.
+//! adds to the one that stands and takes nothing away. Until its transcript is made anew, that one has none. A recording
+//! that had failed or seemed empty becomes ready then.
 //!
 //! The steward is the last resort, and sees within the hour: recordings that nobody called for, that nobody holds, and
 //! those of which the ledger alone remembers that they began ([`storage::ledger`]). It trusts no other machine's clock.

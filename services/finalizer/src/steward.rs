@@ -115,7 +115,8 @@ impl Steward {
                 tracing::info!(recording = %path.recording, "nobody called for this recording; finalizing it");
                 Ok(Some(with.finalize(path).await?))
             }
-            Phase::Ready | Phase::Partial if since < LATE => {
+            // A spool that comes late makes a film of what failed or seemed empty, too.
+            Phase::Ready | Phase::Partial | Phase::Failed | Phase::Empty if since < LATE => {
                 let print = with.print(path, record).await?;
                 if self.settled.get(&path.recording) == Some(&print) {
                     return Ok(None);
@@ -153,8 +154,12 @@ async fn missed(with: &Finalizer, open: &Entry, phase: Option<Phase>, wall: Wall
         Some(Phase::Ended) if !old => return None,
         Some(Phase::Ended) => "ended and is not stored; the finalizer's log says why",
         // It is stored, and whoever made it ready died before it told the ledger.
-        Some(Phase::Ready | Phase::Partial | Phase::Empty) => match with.finalize(path).await {
-            Ok(_) => return None,
+        Some(Phase::Ready | Phase::Partial) => match told(with, open).await {
+            Ok(true) => return None,
+            Ok(false) if open.at.is_some_and(|at| wall.since(at) > LATE) => return None,
+            Ok(false) => {
+                "was begun, and its film knows nothing of it; it is lost, or in the spool of a worker that has not come back"
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(recording = %path.recording, error, "cannot tell the ledger that this is stored");
@@ -163,6 +168,7 @@ async fn missed(with: &Finalizer, open: &Entry, phase: Option<Phase>, wall: Wall
         },
         // A person has heard of it often enough; `lectern recordings verify` goes on naming it.
         Some(_) if open.at.is_some_and(|at| wall.since(at) > LATE) => return None,
+        Some(Phase::Empty) => "was begun, and is said to be empty; what it captured, if anything, is lost",
         Some(_) => "was begun, and failed; see its reason in `lectern recordings show`, and what lies in its folder",
         None => {
             "was begun, and neither its record nor a film is there; restore its folder and its keys from a backup, and see \
@@ -170,6 +176,13 @@ async fn missed(with: &Finalizer, open: &Entry, phase: Option<Phase>, wall: Wall
         }
     };
     Some(Alarm { recording: path.recording, epoch: open.epoch, what: what.into() })
+}
+
+/// Has the ledger told of a film that is ready. False when the film says nothing of this epoch.
+async fn told(with: &Finalizer, open: &Entry) -> Result<bool, FinalizeError> {
+    with.finalize(&open.path).await?;
+    let still = ledger::open_of(&with.store, &open.path).await?;
+    Ok(!still.iter().any(|entry| entry.epoch == open.epoch))
 }
 
 #[cfg(test)]

@@ -217,8 +217,8 @@ async fn patiently(
 
 async fn once(finalizer: &Finalizer, stored: &EpochStored) -> Result<Option<Found>, FinalizeError> {
     let Some((path, record, _)) = recordings::find(&finalizer.store, stored.recording).await? else { return Ok(None) };
-    // An epoch that was stored after the recording was ready is another matter: that makes the next generation.
-    let late = matches!(record.phase, Phase::Ready | Phase::Partial);
+    // An epoch that was stored after the recording was ready or given up is another matter: that makes a generation.
+    let late = matches!(record.phase, Phase::Ready | Phase::Partial | Phase::Failed | Phase::Empty);
     let outcome = if stored.last || late { Some(finalizer.finalize(&path).await?) } else { None };
     Ok(Some(Found { outcome, record }))
 }

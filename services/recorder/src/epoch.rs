@@ -69,7 +69,7 @@ pub(crate) async fn record(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Opt
                 let _ = shop.desk.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 match shop.desk.go_on(&meta, &asked, &held).await {
                     Taken::Ours(job) => begin(&mut epochs, *job),
-                    Taken::Over(held, reason, earlier) => close(shop, *held, &meta, reason, earlier).await,
+                    Taken::Over(held, reason) => close(shop, *held, &meta, reason).await,
                     // A steward, here or elsewhere, takes what has fallen silent.
                     other => warn!(?other, "does not go on here"),
                 }
@@ -104,8 +104,13 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
         Ok(joined) => joined,
         Err(reason) => {
             warn!(reason = reason.word(), instance = meta.instance, "not recorded");
-            let nothing = (Phase::Failed, failed(&job.held.record, reason, true));
-            conclude(&clerk, &job.held.record, reason, job.earlier, nothing);
+            let record = &job.held.record;
+            if job.held.earlier() {
+                conclude(&clerk, record, reason);
+            } else {
+                clerk.put(Duty::Become(Phase::Failed, Some(reason)));
+                clerk.put(Duty::Tell(failed(record, reason, true)));
+            }
             return clerk.finish(&shop.desk.stop).await;
         }
     };
@@ -114,11 +119,12 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
     // What earlier epochs have used up of it is gone.
     let longest = job.asked.longest().saturating_sub(now().since(record.created)).max(SHORTEST);
     let mut limits = shop.config.recorder.limits.limits(longest);
-    if job.earlier {
+    // Whether an earlier epoch has stored anything: a lobby in which nobody has been yet is as long as any.
+    if record.idle < record.epoch {
         limits.lobby = limits.lobby.min(LOBBY_AGAIN);
     }
     let spec = Spec {
-        earlier: job.earlier,
+        earlier: job.held.earlier(),
         layout: record.layout,
         pipeline: shop.config.recorder.pipeline.clone(),
         limits,
@@ -156,21 +162,17 @@ async fn drive_one(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Option<Room
     drive(Session::new(spec, begun), effects, news, shop.desk.stop.clone()).await;
 }
 
-/// Finishes a recording that nobody is to record any more, for `reason`.
-pub(crate) async fn close(shop: &Shop, held: Held, asked: &Meta, reason: Reason, earlier: bool) {
+/// Finishes a recording that others have recorded and that nobody is to record any more, for `reason`.
+pub(crate) async fn close(shop: &Shop, held: Held, asked: &Meta, reason: Reason) {
     let record = held.record.clone();
     let clerk = Clerk::begin(held, asked, shop.desk.store.clone(), shop.outbox.clone());
-    let nothing = match reason {
-        Reason::RoomEnded => (Phase::Empty, failed(&record, reason, false)),
-        _ => (Phase::Failed, failed(&record, reason, true)),
-    };
-    conclude(&clerk, &record, reason, earlier, nothing);
+    conclude(&clerk, &record, reason);
     clerk.finish(&shop.desk.stop).await;
 }
 
-/// There will be no more: what earlier epochs left is made into a file; without any, there is `nothing`.
-fn conclude(clerk: &Clerk, record: &Record, reason: Reason, earlier: bool, nothing: (Phase, Body)) {
-    let (phase, told) = if earlier { (Phase::Ended, Body::EpochStored(record.stored(true))) } else { nothing };
-    clerk.put(Duty::Become(phase, Some(reason)));
-    clerk.put(Duty::Tell(told));
+/// There will be no more: the finalizer makes a file of what earlier epochs left, and says what became of the recording
+/// if that is nothing.
+fn conclude(clerk: &Clerk, record: &Record, reason: Reason) {
+    clerk.put(Duty::Become(Phase::Ended, Some(reason)));
+    clerk.put(Duty::Tell(Body::EpochStored(record.stored(true))));
 }

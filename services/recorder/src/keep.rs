@@ -76,6 +76,7 @@ pub(crate) struct Keeper {
     tried: HashMap<Id, Object>,
     journal: Journal,
     captured: bool,
+    heard: bool,
     whole: bool,
     /// The session was told that the spool is full.
     full: bool,
@@ -118,6 +119,7 @@ impl Keeper {
             tried: HashMap::new(),
             journal,
             captured: false,
+            heard: false,
             whole: false,
             full: false,
         }
@@ -167,6 +169,11 @@ impl Keeper {
         self.captured
     }
 
+    /// The media process sent a part, whatever became of it.
+    pub(crate) fn heard(&self) -> bool {
+        self.heard
+    }
+
     /// The epoch lies in the store, journal and all.
     pub(crate) fn whole(&self) -> bool {
         self.whole
@@ -193,6 +200,7 @@ impl Keeper {
     /// # Errors
     /// When the part belongs to no rendition, or makes its segment too long.
     pub(crate) fn part(&mut self, part: &Part) -> Result<(), Odd> {
+        self.heard = true;
         let open = self.open.get_mut(&part.rendition).ok_or(Odd("a part before its init section"))?;
         if part.segment != open.number {
             if !open.parts.is_empty() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use claim::{Answer, Ask, Claimed, Claimer, Phase, Record, Refused};
 use events::{Body, Event, Gate, Meta, RecordingRequested, TenantId, Verdict};
 use storage::seal::SealError;
-use storage::{Bucket, Recipients, RecordingPath, SealKey, Store, StoreError, Writer, recordings};
+use storage::{Recipients, RecordingPath, SealKey, Store, StoreError, Writer, recordings};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -31,16 +31,14 @@ pub(crate) struct Job {
     pub(crate) asked: RecordingRequested,
     pub(crate) held: Held,
     pub(crate) key: SealKey,
-    /// Earlier epochs left something in the store.
-    pub(crate) earlier: bool,
 }
 
 /// What is to be done with a request.
 #[derive(Debug)]
 pub(crate) enum Taken {
     Ours(Box<Job>),
-    /// Nobody is to join any more, but what there is must be finished, for this reason. Whether there is anything.
-    Over(Box<Held>, session::Reason, bool),
+    /// Nobody is to join any more, but what earlier epochs have recorded, if anything, must be finished, for this reason.
+    Over(Box<Held>, session::Reason),
     /// Somebody has it, or it has been dealt with: forget the message.
     Settle(&'static str),
     /// Nobody can ever do this.
@@ -110,16 +108,13 @@ impl Desk {
         let over = self.is_over(record);
         let claimer = match Claimer::take_over(record, etag.clone(), word(), now()) {
             Ok(claimer) => claimer,
-            Err(Refused::Spent) => return self.last_resort(path, record, etag).await,
+            Err(Refused::Spent) => return last_resort(Held { path: path.clone(), record: record.clone(), etag }),
             Err(_) => return Taken::Settle("it is over"),
         };
         let taken = async {
             if over {
                 return Ok(match self.claim(path, claimer).await? {
-                    Ok(held) => {
-                        let earlier = self.again(|| self.earlier(path)).await?;
-                        Taken::Over(Box::new(held), session::Reason::RoomEnded, earlier)
-                    }
+                    Ok(held) => Taken::Over(Box::new(held), session::Reason::RoomEnded),
                     Err(why) => Taken::Settle(why),
                 });
             }
@@ -133,7 +128,7 @@ impl Desk {
         let Held { path, record, etag } = held;
         let claimer = match Claimer::take_over(record, etag.clone(), word(), now()) {
             Ok(claimer) => claimer,
-            Err(Refused::Spent) => return self.last_resort(path, record, etag.clone()).await,
+            Err(Refused::Spent) => return last_resort(held.clone()),
             Err(_) => return Taken::Settle("it is over"),
         };
         self.claim_and_key(meta, asked, path, claimer).await.unwrap_or_else(refused)
@@ -143,15 +138,6 @@ impl Desk {
         let meta = Meta { id: format!("resume-{}-{}", record.recording, record.epoch), ..record.meta() };
         let meta = Meta { time: now().to_string(), ..meta };
         self.admit(&Event { meta, body: Body::RecordingRequested(record.asked()) }) == Verdict::Tombstoned
-    }
-
-    /// As many as may have tried it have stored nothing: there will be no more than there is.
-    async fn last_resort(&self, path: &RecordingPath, record: &Record, etag: String) -> Taken {
-        let held = Held { path: path.clone(), record: record.clone(), etag };
-        match self.again(|| self.earlier(path)).await {
-            Ok(earlier) => Taken::Over(Box::new(held), session::Reason::WorkerBroken, earlier),
-            Err(why) => Taken::Fail(why),
-        }
     }
 
     async fn claim_and_key(
@@ -166,10 +152,10 @@ impl Desk {
             Err(why) => return Ok(Taken::Settle(why)),
         };
         match self.key(&mut held).await {
-            Ok((key, earlier)) => {
+            Ok(key) => {
                 self.notes.write(&Note::new(&held.path, &held.record.owner));
                 info!(recording = %held.record.recording, epoch = held.record.epoch, "claimed");
-                Ok(Taken::Ours(Box::new(Job { meta: meta.clone(), asked: asked.clone(), held, key, earlier })))
+                Ok(Taken::Ours(Box::new(Job { meta: meta.clone(), asked: asked.clone(), held, key })))
             }
             Err(why) => {
                 self.let_go(&held).await;
@@ -178,15 +164,12 @@ impl Desk {
         }
     }
 
-    /// The epoch's key, and whether earlier epochs left something.
-    async fn key(&self, held: &mut Held) -> Result<(SealKey, bool), SealError> {
+    /// The epoch's key.
+    async fn key(&self, held: &mut Held) -> Result<SealKey, SealError> {
         loop {
             let writer = Writer::Epoch(held.record.epoch);
             match SealKey::create(&self.store, &held.path, &writer, &self.recipients).await {
-                Ok(key) => {
-                    let earlier = held.record.epoch > 1 && self.again(|| self.earlier(&held.path)).await?;
-                    return Ok((key, earlier));
-                }
+                Ok(key) => return Ok(key),
                 // The answer to an earlier try was lost, and its secret with it: the next epoch has a key of its own.
                 Err(SealError::Store(StoreError::Exists { .. })) => *held = self.next_epoch(held).await?,
                 Err(why) if why.is_passing() && self.pause(&why).await => {}
@@ -195,11 +178,12 @@ impl Desk {
         }
     }
 
-    /// A claim that nothing came of must not keep the next worker from trying; the last one ends it.
+    /// A claim that nothing came of must not keep the next worker from trying; the last one ends it, and the finalizer
+    /// sees what the others have left.
     async fn let_go(&self, held: &Held) {
         self.shy.of(held.record.recording);
         let word = session::Reason::WorkerBroken.word();
-        let given = held.record.offer(now()).or_else(|_| held.record.becomes(Phase::Failed, Some(word), now()));
+        let given = held.record.offer(now()).or_else(|_| held.record.becomes(Phase::Ended, Some(word), now()));
         let Ok(given) = given else { return };
         if let Err(why) = recordings::swap(&self.store, &held.path, &given, &held.etag).await {
             let error = &why as &dyn std::error::Error;
@@ -250,10 +234,6 @@ impl Desk {
         }
     }
 
-    async fn earlier(&self, path: &RecordingPath) -> Result<bool, StoreError> {
-        Ok(!self.store.list(Bucket::Media, &format!("{}live/", path.prefix())).await?.is_empty())
-    }
-
     /// Asks the store until it answers, or until this worker is told to stop.
     async fn again<T, F: Future<Output = Result<T, StoreError>>>(&self, ask: impl Fn() -> F) -> Result<T, StoreError> {
         loop {
@@ -269,6 +249,11 @@ impl Desk {
         warn!(error = why as &dyn std::error::Error, "the store does not answer; trying again");
         self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_some()
     }
+}
+
+/// As many as may have tried it have stored nothing: there will be no more than there is.
+fn last_resort(held: Held) -> Taken {
+    Taken::Over(Box::new(held), session::Reason::WorkerBroken)
 }
 
 /// What a claim's owner is known by.

@@ -290,8 +290,8 @@ async fn attend(shop: Arc<Shop>, line: Line, delivery: Delivery) {
             epoch::record(&shop, *job, news).await;
             settled
         }
-        Taken::Over(held, reason, earlier) => {
-            epoch::close(&shop, *held, &delivery.event.meta, reason, earlier).await;
+        Taken::Over(held, reason) => {
+            epoch::close(&shop, *held, &delivery.event.meta, reason).await;
             delivery.settle().await
         }
         Taken::Settle(why) => {
@@ -329,7 +329,7 @@ async fn resume(shop: Arc<Shop>, line: Line, (path, record, etag): Found) {
             info!(recording = %path.recording, epoch = job.held.record.epoch, "goes on with what nobody recorded");
             epoch::record(&shop, *job, news).await;
         }
-        Taken::Over(held, reason, earlier) => epoch::close(&shop, *held, &record.meta(), reason, earlier).await,
+        Taken::Over(held, reason) => epoch::close(&shop, *held, &record.meta(), reason).await,
         Taken::Settle(why) => info!(recording = %path.recording, why, "not taken over"),
         Taken::Fail(why) => {
             shop.desk.shy.of(path.recording);

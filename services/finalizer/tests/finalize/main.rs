@@ -13,4 +13,5 @@ mod merge;
 mod once;
 mod steward;
 mod studio;
+mod vanished;
 mod whole;

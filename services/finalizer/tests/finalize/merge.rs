@@ -74,7 +74,7 @@ async fn what_the_recorder_could_not_record_is_told() {
 }
 
 /// Killed again and again, each time in the middle of a segment: what each had stored is there, and each hole has one
-/// name. An epoch that came to nothing has none of its own.
+/// name. An epoch that came to nothing gives its name to the hole that it should have filled.
 #[tokio::test]
 async fn workers_that_were_killed_leave_one_gap_each() {
     let studio = Studio::open().await;
@@ -94,8 +94,9 @@ async fn workers_that_were_killed_leave_one_gap_each() {
     let tenth = |at: MediaTime| (at.0 + 50_000_000) / 100_000_000;
     let told: Vec<_> = report.manifest.gaps.iter().map(|g| (tenth(g.from), tenth(g.to), g.why.as_str())).collect();
     let died = "the recorder died; another went on";
+    let lost = "the recorder died; epoch 2 began to record, and nothing of it was stored";
     let uneven = format!("{died}; for 3.2 s of it only the sound is missing");
-    assert_eq!(told, [(64, 80, died), (112, 160, uneven.as_str())]);
+    assert_eq!(told, [(64, 80, lost), (112, 160, uneven.as_str())]);
     assert_eq!(report.sum, Some(Sum { epochs: 3, segments: (2 + 3) + (2 + 1) + (1 + 2), missing: 0 }));
 
     let file = studio.open_final().await;
@@ -112,7 +113,7 @@ async fn workers_that_were_killed_leave_one_gap_each() {
     let marks: Vec<_> = marks.lines().map(|line| line.split_once(',').unwrap()).collect();
     let marks: Vec<_> = marks.iter().map(|(at, title)| (at.parse::<f64>().unwrap(), title.trim_matches('"'))).collect();
     let titles: Vec<_> = marks.iter().map(|(_, title)| *title).collect();
-    let first = format!("Recording interrupted 10:00:06-10:00:08 UTC (1.6 s): {died}");
+    let first = format!("Recording interrupted 10:00:06-10:00:08 UTC (1.6 s): {lost}");
     let second = format!("Recording interrupted 10:00:11-10:00:16 UTC (4.8 s): {uneven}");
     assert_eq!(titles, ["Recording", &first, "Recording goes on", &second, "Recording goes on"]);
     for ((at, _), expected) in marks.iter().zip([0.0, 6.4, 8.0, 11.2, 16.0]) {

@@ -79,28 +79,32 @@ async fn what_the_ledger_alone_remembers_is_an_alarm() {
 }
 
 #[tokio::test]
-async fn what_is_stored_or_empty_is_no_alarm() {
-    for captured in [true, false] {
-        let studio = Studio::open().await;
-        if captured {
-            studio.record(1, &Film::shoot(0, 60, Style::Live), Vec::new()).await;
-        } else {
-            // Killed before its first segment was closed.
-            ledger::started(studio.store(), &studio.path, 1, zero()).await.unwrap();
+async fn what_is_stored_is_no_alarm() {
+    let studio = Studio::open().await;
+    studio.record(1, &Film::shoot(0, 60, Style::Live), Vec::new()).await;
+    studio.end(1).await;
+    assert_eq!(ledger::open(studio.store(), None).await.unwrap().len(), 1);
+    studio.finalize().await;
+    assert_eq!(ledger::open(studio.store(), None).await.unwrap(), []);
+    // As if the finalizer had died before it told the ledger.
+    for entry in studio.store().list(Bucket::Keys, "ledger/v1/").await.unwrap() {
+        if entry.key.ends_with(".stored.json") {
+            studio.store().delete(Bucket::Keys, &entry.key).await.unwrap();
         }
-        studio.end(1).await;
-        assert_eq!(ledger::open(studio.store(), None).await.unwrap().len(), 1);
-        studio.finalize().await;
-        assert_eq!(ledger::open(studio.store(), None).await.unwrap(), []);
-        // As if the finalizer had died before it told the ledger.
-        let folder = "ledger/v1/";
-        for entry in studio.store().list(Bucket::Keys, folder).await.unwrap() {
-            if entry.key.ends_with(".stored.json") {
-                studio.store().delete(Bucket::Keys, &entry.key).await.unwrap();
-            }
-        }
-        let seen = look(&mut Steward::default(), &studio, Instant::now(), minutes(60 * 40)).await;
-        assert_eq!(seen.alarms, []);
-        assert_eq!(ledger::open(studio.store(), None).await.unwrap(), [], "told now");
     }
+    let seen = look(&mut Steward::default(), &studio, Instant::now(), minutes(60 * 40)).await;
+    assert_eq!(seen.alarms, []);
+    assert_eq!(ledger::open(studio.store(), None).await.unwrap(), [], "told now");
+}
+
+/// Killed before its first segment was closed: what it had captured is gone, and nobody has looked for it yet.
+#[tokio::test]
+async fn an_epoch_that_was_killed_before_its_first_segment_is_an_alarm() {
+    let studio = Studio::open().await;
+    ledger::started(studio.store(), &studio.path, 1, zero()).await.unwrap();
+    studio.end(1).await;
+    assert_eq!(studio.finalize().await, Outcome::Failed { reason: "unreadable".into() });
+    let alarms = look(&mut Steward::default(), &studio, Instant::now(), minutes(60 * 40)).await.alarms;
+    assert!(alarms.len() == 1 && alarms[0].what.contains("failed"), "{alarms:?}");
+    assert_eq!(ledger::open(studio.store(), None).await.unwrap().len(), 1);
 }

@@ -81,6 +81,7 @@ impl Archive {
                 complete: true,
                 duration_ms: 1000,
                 accounts: Vec::new(),
+                lost: Vec::new(),
                 gaps: Vec::new(),
                 objects,
                 previous: None,

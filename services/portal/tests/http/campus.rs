@@ -208,6 +208,7 @@ impl Campus {
                 complete: lecture.phase == Phase::Ready,
                 duration_ms: 2_700_000,
                 accounts: Vec::new(),
+                lost: Vec::new(),
                 gaps: lecture.gaps.clone(),
                 objects,
                 previous: None,

@@ -49,6 +49,14 @@ pub(crate) struct Held {
     pub(crate) etag: String,
 }
 
+impl Held {
+    /// There were epochs before this one. What they have recorded may lie in the store or in the spool of a worker that
+    /// is gone: whether there is anything is not for a recorder to say.
+    pub(crate) fn earlier(&self) -> bool {
+        self.record.epoch > 1
+    }
+}
+
 /// One thing to do.
 pub(crate) enum Duty {
     Become(Phase, Option<Reason>),
@@ -63,6 +71,8 @@ pub(crate) enum Duty {
     Describe(SealKey, Description),
     /// Have the ledger remember that this epoch begins to capture.
     Begin,
+    /// Have it remember that this epoch has captured nothing.
+    Nothing,
 }
 
 /// What becomes of a recording that nobody goes on with.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use claim::{Answer, Change, Heard, Holder};
 use events::{Body, Meta};
+use media::WallTime;
 use session::{Claim, Reason};
-use storage::{Description, RecordingPath, SealKey, Store, StoreError, ledger, recordings};
+use storage::ledger::{self, Stored};
+use storage::{Description, RecordingPath, SealKey, Store, StoreError, recordings};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -32,8 +34,8 @@ pub(super) struct Scribe {
     /// A segment of this epoch is stored.
     stored: bool,
     offering: bool,
-    /// The ledger does not know yet that this epoch has begun.
-    owed: bool,
+    /// When this epoch began, while the ledger does not know it.
+    owed: Option<WallTime>,
     /// The store did not answer the last sign of life.
     away: bool,
 }
@@ -67,7 +69,7 @@ impl Scribe {
             keeping: Keeping::Ours,
             stored: false,
             offering: false,
-            owed: false,
+            owed: None,
             away: false,
         }
     }
@@ -113,9 +115,10 @@ impl Scribe {
             Duty::Tell(body) => self.tell(body).await,
             Duty::Describe(key, description) => self.describe(&key, &description).await,
             Duty::Begin => {
-                self.owed = true;
+                self.owed.get_or_insert_with(now);
                 self.begin().await;
             }
+            Duty::Nothing => self.nothing().await,
         }
     }
 
@@ -201,15 +204,38 @@ impl Scribe {
 
     /// So that a recording of which nothing is left is missed. One try; the next comes with the next sign of life.
     async fn begin(&mut self) {
-        match ledger::started(&self.store, &self.path, self.holder.record().epoch, now()).await {
-            Ok(()) => self.owed = false,
+        let Some(at) = self.owed else { return };
+        match ledger::started(&self.store, &self.path, self.holder.record().epoch, at).await {
+            Ok(()) => self.owed = None,
             Err(why) => warn!(error = &why as &dyn std::error::Error, "the ledger does not know that this began"),
+        }
+    }
+
+    /// So that nobody looks for what was never captured. As long as that takes, like the record of the end, which comes
+    /// after it: an epoch that is not told of is taken for lost.
+    async fn nothing(&mut self) {
+        self.owed = None;
+        let stored = Stored::nothing(self.holder.record().epoch, now());
+        while let Err(why) = ledger::stored(&self.store, &self.path, &stored).await {
+            if !why.is_passing() {
+                let error = &why as &dyn std::error::Error;
+                error!(
+                    error,
+                    "the ledger cannot be told that nothing was captured; the recording will seem to lack it"
+                );
+                return;
+            }
+            warn!(
+                error = &why as &dyn std::error::Error,
+                "the ledger does not know that nothing was captured; trying again"
+            );
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// A sign of life, or a look for a successor. One try: the next one comes by itself.
     pub(super) async fn beat(&mut self) {
-        if self.owed && !self.away {
+        if self.owed.is_some() && !self.away {
             self.begin().await;
         }
         let tried = match self.keeping {

@@ -55,6 +55,7 @@ pub(crate) struct Effects {
     next: Next,
     shy: Arc<Shy>,
     heard_of: HeardOf,
+    capture: Capture,
     /// The recording is offered to other workers.
     offered: bool,
     /// It ends with this epoch.
@@ -73,6 +74,19 @@ struct HeardOf {
     end: bool,
     /// A segment of this epoch is stored.
     stored: bool,
+}
+
+/// How far capturing has come.
+#[derive(Debug, Default, Clone, Copy)]
+struct Capture {
+    /// The ledger was told that it begins.
+    begun: bool,
+    /// The pipeline plays: what comes now is captured.
+    plays: bool,
+    /// It has sent all that it had.
+    drained: bool,
+    /// The ledger was told that it came to nothing.
+    nothing: bool,
 }
 
 /// What an epoch is made with.
@@ -114,6 +128,7 @@ impl Effects {
             next: parts.next,
             shy: parts.shy,
             heard_of: HeardOf::default(),
+            capture: Capture::default(),
             offered: false,
             last_word: false,
             waiting: VecDeque::new(),
@@ -147,6 +162,8 @@ impl Effects {
             Input::Meeting(Meeting::Lost(Fault::Worker, _)) | Input::Pipeline(Pipeline::Broke(Fault::Worker, _)) => {
                 self.heard_of.illness = true;
             }
+            Input::Pipeline(Pipeline::Playing) => self.capture.plays = true,
+            Input::Pipeline(Pipeline::Drained) => self.capture.drained = true,
             Input::Storage(Storage::Stored(Object::Segment(..))) if !self.heard_of.stored => {
                 self.heard_of.stored = true;
                 self.clerk.put(Duty::Stored);
@@ -177,6 +194,7 @@ impl Effects {
             Action::Start(spec) => {
                 self.pipeline = true;
                 // The same entry again for a pipeline that is started again.
+                self.capture.begun = true;
                 self.clerk.put(Duty::Begin);
                 self.say(Command::Start(spec));
             }
@@ -245,6 +263,7 @@ impl Effects {
 
     /// The session has ended: lets go of everything.
     pub(crate) async fn settle(mut self, outcome: Outcome, stop: &CancellationToken) {
+        self.came_to_nothing();
         let over = match outcome {
             Outcome::HandedOver | Outcome::Superseded => self.left_to_others(outcome),
             Outcome::Complete | Outcome::Cut(_) | Outcome::Empty(_) | Outcome::Failed(..) => true,

@@ -6,7 +6,7 @@ use events::{Body, RecorderJoined, RecordingStarted, StreamEnded, StreamLive};
 use session::{Fault, News, Outcome, Reason};
 use tracing::info;
 
-use super::Effects;
+use super::{Capture, Effects};
 use crate::clerk::{Duty, LastResort, failed};
 
 impl Effects {
@@ -32,13 +32,25 @@ impl Effects {
         }
     }
 
+    /// An epoch that has begun and captured nothing says so before the recording's end is told: then nobody looks for it.
+    /// A media process that died while it captured is another matter: what it had is lost.
+    pub(super) fn came_to_nothing(&mut self) {
+        let Capture { begun, plays, drained, nothing } = self.capture;
+        let empty = !self.keeper.captured() && !self.keeper.heard() && (drained || !plays);
+        if begun && empty && !nothing {
+            self.capture.nothing = true;
+            self.clerk.put(Duty::Nothing);
+        }
+    }
+
     /// The record first, so that whoever hears of the end finds it there.
     pub(super) fn finished(&mut self, outcome: Outcome) {
+        self.came_to_nothing();
         let (phase, why) = match outcome {
             Outcome::Complete => (Phase::Ended, None),
             Outcome::Cut(why) => (Phase::Ended, Some(why)),
-            // Earlier epochs hold something, and this is only why there is no more.
-            Outcome::Empty(why) if self.job.earlier => (Phase::Ended, Some(why)),
+            // Earlier epochs may hold something, if only in a spool, and this is why there is no more.
+            Outcome::Empty(why) if self.job.held.earlier() => (Phase::Ended, Some(why)),
             Outcome::Empty(why) => (Phase::Empty, Some(why)),
             Outcome::Failed(_, why) => (Phase::Failed, Some(why)),
             Outcome::HandedOver | Outcome::Superseded => return,
@@ -50,7 +62,7 @@ impl Effects {
         let record = &self.job.held.record;
         let body = match outcome {
             Outcome::Complete | Outcome::Cut(_) => Body::EpochStored(record.stored(true)),
-            Outcome::Empty(_) if self.job.earlier => Body::EpochStored(record.stored(true)),
+            Outcome::Empty(_) if self.job.held.earlier() => Body::EpochStored(record.stored(true)),
             Outcome::Empty(why) => failed(record, why, false),
             Outcome::Failed(fault, why) => failed(record, why, fault != Fault::Room),
             Outcome::HandedOver | Outcome::Superseded => return,
@@ -99,9 +111,12 @@ impl Effects {
     /// If nobody goes on: what there is becomes a film.
     fn last_resort(&self) -> LastResort {
         let record = &self.job.held.record;
-        let (phase, reason, body) = match self.job.earlier || self.keeper.captured() {
+        let (phase, reason, body) = match self.job.held.earlier() || self.keeper.captured() {
             true if self.heard_of.end => (Phase::Ended, Reason::RoomEnded, Body::EpochStored(record.stored(true))),
-            true => (Phase::Ended, Reason::WorkerStopped, Body::EpochStored(record.stored(true))),
+            true => {
+                let why = if self.heard_of.shutdown { Reason::WorkerStopped } else { Reason::WorkerBroken };
+                (Phase::Ended, why, Body::EpochStored(record.stored(true)))
+            }
             false => (Phase::Failed, Reason::WorkerBroken, failed(record, Reason::WorkerBroken, true)),
         };
         LastResort { phase, reason, tell: std::iter::once(body).chain(self.stream_ended()).collect() }

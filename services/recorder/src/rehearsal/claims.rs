@@ -123,7 +123,7 @@ async fn a_request_that_the_store_refuses_is_not_taken_for_done() {
 }
 
 #[tokio::test]
-async fn a_recording_that_every_worker_was_refused_is_told_as_failed() {
+async fn a_recording_that_every_worker_was_refused_is_left_to_the_finalizer() {
     let house = House::open().await;
     let event = request("run-1", plain);
     let keys = house.folder.path().join("s3").join(house.shop.config.store.keys_bucket.as_str());
@@ -134,7 +134,7 @@ async fn a_recording_that_every_worker_was_refused_is_told_as_failed() {
     let first = claim::Record::first(&event.meta, asked(&event), String::new(), crate::clerk::now());
     let path = storage::RecordingPath::new(first.tenant.clone(), first.created, first.recording);
     let record = house.record_of(&path).await;
-    assert_eq!((record.phase, record.reason.as_deref()), (Phase::Failed, Some("worker-broken")));
+    assert_eq!((record.phase, record.reason.as_deref()), (Phase::Ended, Some("worker-broken")));
 }
 
 fn asked(event: &events::Event) -> &events::RecordingRequested {
@@ -157,8 +157,8 @@ async fn an_offered_recording_whose_room_is_over_is_not_left_open() {
 
     house.shop.desk.admit(&about(&event, "ended", Body::RoomEnded(RoomEnded { reason: "closed".into() })));
     let again = about(&event, "again", event.body.clone());
-    let Taken::Over(held, why, earlier) = house.shop.desk.take(&again).await else { panic!("not over") };
-    assert_eq!((why, earlier), (session::Reason::RoomEnded, true));
+    let Taken::Over(held, why) = house.shop.desk.take(&again).await else { panic!("not over") };
+    assert_eq!(why, session::Reason::RoomEnded);
     assert_eq!((held.record.phase, held.record.epoch), (Phase::Claimed, 2));
 }
 

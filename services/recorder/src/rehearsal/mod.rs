@@ -5,5 +5,6 @@ mod claims;
 pub(crate) mod house;
 mod ladder;
 mod recordings;
+mod spooled;
 mod takeovers;
 mod webinars;

@@ -67,6 +67,7 @@ impl Archive {
             complete: true,
             duration_ms: 20_000,
             accounts: Vec::new(),
+            lost: Vec::new(),
             gaps: Vec::new(),
             objects,
             previous: None,
