@@ -118,9 +118,18 @@ pub enum Loss {
     /// Try again: the server is away, the network broke.
     #[error("the meeting server cannot be reached ({0}); see that it runs and that its url is right")]
     Unreachable(String),
-    /// This room only: no such room, a pin is needed, the room is full.
+    /// This room only: no such room, the server wants another secret.
     #[error("the room refused the recorder: {0}")]
     Refused(String),
+    /// This room only: it lets in whom it knows, and the recorder has no PIN or invitation that it takes.
+    #[error("the room is locked: {0}")]
+    Locked(String),
+    /// This room only: nobody but its participants has the keys to what is sent. A film of it would be noise.
+    #[error(
+        "the room is encrypted end to end, so the recorder can neither see nor hear it; have the meeting held without \
+         that, if it is to be recorded"
+    )]
+    Encrypted,
     /// A GStreamer element is missing, a peer cannot be built.
     #[error("this worker cannot receive media: {0}")]
     Broken(String),

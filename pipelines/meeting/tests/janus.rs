@@ -267,10 +267,14 @@ async fn each_closed_door_says_which_it_is() {
     assert!(refused(&absent, "no such room"), "{absent}");
     let named = lost(Watcher::join(spec(server.url(), "algebra")).await);
     assert!(refused(&named, "no such room"), "{named}");
-    let locked = lost(Watcher::join(spec(server.url(), "1")).await);
-    assert!(refused(&locked, "asks for a PIN"), "{locked}");
+    let locked = |loss: &Loss, hint: &str| matches!(loss, Loss::Locked(why) if why.contains(hint));
+    let without = lost(Watcher::join(spec(server.url(), "1")).await);
+    assert!(locked(&without, "asks for a PIN"), "{without}");
     let wrong = lost(Watcher::join(JoinSpec { pin: Some("0000".into()), ..spec(server.url(), "1") }).await);
-    assert!(refused(&wrong, "does not accept the PIN"), "{wrong}");
+    assert!(locked(&wrong, "does not accept the PIN"), "{wrong}");
+    server.create_room(3, json!({"allowed": ["a token"]})).await;
+    let uninvited = lost(Watcher::join(spec(server.url(), "3")).await);
+    assert!(locked(&uninvited, "only invited"), "{uninvited}");
 
     let with_pin = JoinSpec { pin: Some("1379".into()), ..spec(server.url(), "1") };
     let mut ann = Guest::join(&server.url(), 1, "Ann", json!({"pin": "1379"})).await;

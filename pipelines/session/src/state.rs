@@ -141,6 +141,10 @@ pub enum Reason {
     Unreachable,
     /// The room or its server does not let the recorder in.
     Refused,
+    /// The room lets in only whom it knows: the recorder has no PIN or invitation that it takes.
+    Locked,
+    /// What is sent is encrypted end to end: only the participants could read it.
+    Encrypted,
     /// The configuration names no such meeting server.
     UnknownInstance,
     /// This worker lacks something that it needs.
@@ -170,6 +174,8 @@ impl Reason {
             Self::NothingCaptured => "nothing-captured",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
+            Self::Locked => "locked",
+            Self::Encrypted => "encrypted",
             Self::UnknownInstance => "unknown-instance",
             Self::WorkerBroken => "worker-broken",
             Self::MediaDied => "media-died",

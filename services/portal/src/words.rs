@@ -99,8 +99,16 @@ impl Standing {
 fn failure(reason: Option<&str>) -> String {
     let what = match reason {
         Some("refused") => {
-            "The room did not let the recorder in. It may ask for a PIN that the recorder does not have, or be full: tell \
-             whoever runs the recorder which room it was."
+            "The room did not let the recorder in; it may no longer have been there. Tell whoever runs the recorder which \
+             room it was."
+        }
+        Some("locked") => {
+            "The room is locked: it lets in only those who have its PIN or an invitation, and the recorder has none that \
+             it takes. Tell whoever runs the recorder which room it was, or hold the meeting in a room without a lock."
+        }
+        Some("encrypted") => {
+            "The room is encrypted end to end: only its participants can see and hear it, and the recorder cannot. Switch \
+             end-to-end encryption off for a meeting that is to be recorded."
         }
         Some("unreachable") => "The meeting server did not answer. Whoever runs it can tell why.",
         Some("removed") => "Somebody removed the recorder from the room before there was anything to keep.",

@@ -12,6 +12,8 @@ pub(crate) fn lost(loss: &Loss) -> (Fault, Reason) {
     match loss {
         Loss::Unreachable(_) => (Fault::Passing, Reason::Unreachable),
         Loss::Refused(_) => (Fault::Room, Reason::Refused),
+        Loss::Locked(_) => (Fault::Room, Reason::Locked),
+        Loss::Encrypted => (Fault::Room, Reason::Encrypted),
         Loss::Broken(_) => (Fault::Worker, Reason::WorkerBroken),
     }
 }
@@ -31,4 +33,24 @@ pub(crate) const NOT_STARTED: (Fault, Reason) = (Fault::Worker, Reason::WorkerBr
 /// has done something.
 pub(crate) fn needs_a_person(error: &StoreError) -> bool {
     !error.is_passing() && !matches!(error, StoreError::Corrupt { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_lose_a_room_has_its_own_word() {
+        let why = || "as it says".to_owned();
+        for (loss, fault, word) in [
+            (Loss::Unreachable(why()), Fault::Passing, "unreachable"),
+            (Loss::Refused(why()), Fault::Room, "refused"),
+            (Loss::Locked(why()), Fault::Room, "locked"),
+            (Loss::Encrypted, Fault::Room, "encrypted"),
+            (Loss::Broken(why()), Fault::Worker, "worker-broken"),
+        ] {
+            let (whose, reason) = lost(&loss);
+            assert_eq!((whose, reason.word()), (fault, word), "{loss}");
+        }
+    }
 }

@@ -49,16 +49,23 @@ enum Failure {
     Broke(String),
     #[error("the sender's certificate is not the one that Janus promised; its media was refused")]
     Forged,
+    #[error("what is sent is encrypted end to end")]
+    Encrypted,
     #[error("no media for {0:?}")]
     Stalled(Duration),
 }
 
-/// Receives `feed` until the other end of `wanted` is dropped.
-pub(super) async fn follow(seat: Arc<Seat>, feed: Id, mut wanted: watch::Receiver<Streams>) {
+/// Receives `feed` until the other end of `wanted` is dropped, or what it sends turns out to be encrypted end to end:
+/// then its id.
+pub(super) async fn follow(seat: Arc<Seat>, feed: Id, mut wanted: watch::Receiver<Streams>) -> Option<Id> {
     let (mut pause, mut stall) = (FIRST_PAUSE, STALL);
     loop {
         let started = Instant::now();
-        let Err(failure) = receive(&seat, &feed, &mut wanted, stall).await else { return };
+        let failure = match receive(&seat, &feed, &mut wanted, stall).await {
+            Ok(()) => return None,
+            Err(Failure::Encrypted) => return Some(feed),
+            Err(failure) => failure,
+        };
         let heard = wanted.borrow().iter().any(|(_, outlet)| {
             let (silence, ever) = outlet.silence();
             ever && silence < started.elapsed()
@@ -73,7 +80,7 @@ pub(super) async fn follow(seat: Arc<Seat>, feed: Id, mut wanted: watch::Receive
         tracing::warn!(?feed, why, again_in = ?pause, "a publisher is received anew");
         tokio::select! {
             () = sleep(pause) => {}
-            () = dropped(&mut wanted) => return,
+            () = dropped(&mut wanted) => return None,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -215,9 +222,12 @@ impl Subscription<'_> {
             self.lines = carried.collect();
         }
         let Some(offer) = offer else { return Ok(()) };
+        if offer.e2ee {
+            return Err(Failure::Encrypted);
+        }
         let sdp = self.peer.answer(&offer.sdp, &self.outlets(wanted)).await?;
         let start = json!({"request": "start", "room": self.seat.room});
-        self.handle.ask(start, Some(Jsep { kind: "answer".into(), sdp })).await?;
+        self.handle.ask(start, Some(Jsep { kind: "answer".into(), sdp, e2ee: false })).await?;
         Ok(())
     }
 

@@ -58,6 +58,9 @@ pub(crate) struct Jsep {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) sdp: String,
+    /// What it offers is encrypted end to end. Janus says so of subscriptions since 1.2.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) e2ee: bool,
 }
 
 /// `reason` is Janus' own sentence; it may repeat what was sent, so it goes into no log.
@@ -90,6 +93,8 @@ pub(crate) struct Notice {
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) attendees: Vec<Publisher>,
     pub(crate) participants: Vec<Publisher>,
+    /// In the answer to `list`.
+    pub(crate) list: Vec<Listed>,
     pub(crate) joining: Option<Publisher>,
     pub(crate) unpublished: Option<Id>,
     pub(crate) leaving: Option<Id>,
@@ -98,6 +103,14 @@ pub(crate) struct Notice {
     pub(crate) moderation: Option<String>,
     pub(crate) streams: Vec<Subscribed>,
     pub(crate) error_code: Option<u32>,
+}
+
+/// A room in the server's list.
+#[derive(Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) room: Id,
+    #[serde(default)]
+    pub(crate) require_e2ee: bool,
 }
 
 /// Somebody in the room, with what they send.
@@ -128,4 +141,22 @@ pub(crate) struct Stream {
 pub(crate) struct Subscribed {
     pub(crate) mid: String,
     pub(crate) feed_mid: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_offer_says_whether_it_is_encrypted_and_our_answer_says_nothing_of_it() {
+        for (said, encrypted) in [(json!({"e2ee": true}), true), (json!({"e2ee": false}), false), (json!({}), false)] {
+            let mut offer = json!({"type": "offer", "sdp": "v=0"});
+            offer.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+            assert_eq!(serde_json::from_value::<Jsep>(offer).unwrap().e2ee, encrypted, "{said}");
+        }
+        let answer = Jsep { kind: "answer".into(), sdp: "v=0".into(), e2ee: false };
+        assert_eq!(json!(answer), json!({"type": "answer", "sdp": "v=0"}));
+    }
 }

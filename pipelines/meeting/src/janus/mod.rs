@@ -8,8 +8,11 @@
 //!   of participants shows it (DESIGN D16).
 //! * Janus tells of a moderator's mute but not of a publisher's own. A camera or microphone from which no packet comes
 //!   for 2 s is reported as muted, a screen never: a slide that stands still is not sent.
+//! * What is encrypted end to end is noise to a recorder. Whether a room takes nothing else stands in the server's list,
+//!   which private rooms are not in; of a publisher, the offer says it (Janus 1.2 and later).
 //! * People without media are known where the room has `notify_joining`; Janus tells of nobody else.
 
+mod door;
 mod feed;
 mod message;
 mod refusal;
@@ -26,11 +29,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::door::loss;
 use self::feed::{Seat, Streams};
 use self::message::{Id, Notice};
-use self::refusal::code;
 use self::roster::{Roster, Step, Wanted};
-use self::wire::{Handle, Link, Session, WireError, Word};
+use self::wire::{Handle, Link, Session, Word};
 use crate::names::clean_name;
 use crate::outlet::Outlet;
 use crate::{Event, JanusServer, JoinSpec, Loss, Routes};
@@ -56,7 +59,9 @@ pub(crate) struct Room {
     routes: Routes,
     /// Whom we receive, by feed; dropping a sender ends that reception.
     feeds: HashMap<Id, watch::Sender<Streams>>,
-    receptions: JoinSet<()>,
+    receptions: JoinSet<Option<Id>>,
+    /// Something of this room has been received.
+    readable: bool,
     events: mpsc::UnboundedSender<Event>,
     awake: mpsc::UnboundedSender<media::TrackId>,
     woken: mpsc::UnboundedReceiver<media::TrackId>,
@@ -77,7 +82,7 @@ pub(crate) async fn check(server: &JanusServer) -> Result<(), Loss> {
             Loss::Refused(format!("the API secret cannot be read from {}: {error}", file.display()))
         })?),
     };
-    let lost = |error: WireError| loss(error, false);
+    let lost = |error| loss(error, false);
     let (mut session, _link) = Session::connect(&server.url, secret.as_deref().map(str::trim)).await.map_err(lost)?;
     session.create().await.map_err(lost)?;
     let handle = session.attach().await.map_err(lost)?;
@@ -96,12 +101,15 @@ pub(crate) async fn join(
     if server.sign.trim().is_empty() {
         return Err(Loss::Refused("nobody records without a sign; give the server a `sign`".into()));
     }
-    let lost = |error: WireError| loss(error, spec.pin.is_some());
+    let lost = |error| loss(error, spec.pin.is_some());
     let (mut session, link) = Session::connect(&server.url, spec.api_secret.as_deref()).await.map_err(lost)?;
     session.create().await.map_err(lost)?;
     let control = session.attach().await.map_err(lost)?;
-    let (room, first) = enter(&control, spec, &server.sign).await.map_err(lost)?;
-    if !shows_sign(&control, &room, &first, &server.sign).await.map_err(lost)? {
+    if door::takes_only_encrypted(&control, &spec.room).await.map_err(lost)? {
+        return Err(Loss::Encrypted);
+    }
+    let (room, first) = door::enter(&control, spec, &server.sign).await.map_err(lost)?;
+    if !door::shows_sign(&control, &room, &first, &server.sign).await.map_err(lost)? {
         return Err(Loss::Refused(
             "it does not show the recording sign to its participants; nothing is recorded".into(),
         ));
@@ -119,49 +127,12 @@ pub(crate) async fn join(
         routes,
         feeds: HashMap::new(),
         receptions: JoinSet::new(),
+        readable: false,
         events,
         awake,
         woken,
         first,
     })
-}
-
-/// Sends `join`, with the room as a number where it can be one, since that is Janus' default, else as text.
-async fn enter(control: &Handle, spec: &JoinSpec, sign: &str) -> Result<(Id, Notice), WireError> {
-    let text = Id::Text(spec.room.clone());
-    let mut ids = match spec.room.parse() {
-        Ok(number) => vec![Id::Number(number), text],
-        Err(_) => vec![text],
-    };
-    let mut answer = Err(WireError::Refused(code::NO_SUCH_ROOM));
-    while !ids.is_empty() {
-        let room = ids.remove(0);
-        let mut body = json!({"request": "join", "ptype": "publisher", "room": room, "display": sign});
-        if let Some(pin) = &spec.pin {
-            body["pin"] = json!(pin);
-        }
-        answer = control.ask(body, None).await.map(|(notice, _)| (room, notice));
-        if !matches!(answer, Err(WireError::Refused(code::INVALID_ELEMENT))) {
-            break;
-        }
-    }
-    answer
-}
-
-/// Whether the room's list has us under the sign: what everybody else is shown.
-async fn shows_sign(control: &Handle, room: &Id, joined: &Notice, sign: &str) -> Result<bool, WireError> {
-    let (list, _) = control.ask(json!({"request": "listparticipants", "room": room}), None).await?;
-    let ours = list.participants.iter().find(|someone| Some(&someone.id) == joined.id.as_ref());
-    Ok(joined.videoroom == "joined" && ours.is_some_and(|ours| ours.display.as_deref() == Some(sign)))
-}
-
-fn loss(error: WireError, pin: bool) -> Loss {
-    match error {
-        WireError::Refused(code) => refusal::loss(code, pin),
-        WireError::Address(source) => Loss::Refused(format!("{source}; check the server's url")),
-        WireError::Connect(source) => Loss::Unreachable(source.to_string()),
-        other @ (WireError::Late | WireError::Gone | WireError::Nonsense) => Loss::Unreachable(other.to_string()),
-    }
 }
 
 impl Room {
@@ -172,28 +143,33 @@ impl Room {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let fate = tokio::select! {
                 () = leave.cancelled() => {
                     self.say_goodbye().await;
                     break;
                 }
-                word = self.control.next() => match self.hear(word) {
-                    Fate::Goes => {}
-                    Fate::Ends(last) => {
-                        self.tell(last);
-                        break;
-                    }
-                },
+                word = self.control.next() => self.hear(word),
                 Some(track) = self.woken.recv() => {
                     let event = self.roster.silence(&track, false);
                     self.tell_all(event);
+                    Fate::Goes
                 }
-                Some(ended) = self.receptions.join_next() => {
-                    if let Err(error) = ended {
+                Some(ended) = self.receptions.join_next() => match ended {
+                    Ok(None) => Fate::Goes,
+                    Ok(Some(encrypted)) => self.leave_out(&encrypted),
+                    Err(error) => {
                         tracing::error!(%error, "receiving a publisher came to a bad end");
+                        Fate::Goes
                     }
+                },
+                _ = look.tick() => {
+                    self.look_for_silence();
+                    Fate::Goes
                 }
-                _ = look.tick() => self.look_for_silence(),
+            };
+            if let Fate::Ends(last) = fate {
+                self.tell(last);
+                break;
             }
         }
         self.feeds.clear();
@@ -226,7 +202,25 @@ impl Room {
     }
 
     fn follow(&mut self, notice: Notice) {
-        for step in self.roster.hear(notice) {
+        let steps = self.roster.hear(notice);
+        self.take(steps);
+    }
+
+    /// What `feed` sends is encrypted end to end, so nobody is told of it. Only a room of which there was nothing else
+    /// to be had, ever, is given up: one stranger with such a browser must not end a lecture's recording.
+    fn leave_out(&mut self, feed: &Id) -> Fate {
+        // Else they have left, or send anew and are received anew.
+        if !self.feeds.get(feed).is_some_and(watch::Sender::is_closed) {
+            return Fate::Goes;
+        }
+        tracing::warn!(?feed, "a publisher encrypts end to end and is left out");
+        let steps = self.roster.hide(feed);
+        self.take(steps);
+        if self.readable || !self.feeds.is_empty() { Fate::Goes } else { Fate::Ends(Event::Lost(Loss::Encrypted)) }
+    }
+
+    fn take(&mut self, steps: Vec<Step>) {
+        for step in steps {
             match step {
                 Step::Tell(event) => {
                     if let Event::Untrack(track) = &event {
@@ -241,7 +235,6 @@ impl Room {
 
     /// Starts, changes or ends the reception of one publisher.
     fn receive(&mut self, feed: Id, wanted: Vec<Wanted>) {
-        self.receptions.try_join_next();
         if wanted.is_empty() {
             self.feeds.remove(&feed);
             return;
@@ -271,9 +264,10 @@ impl Room {
     fn look_for_silence(&mut self) {
         let mut silent = Vec::new();
         for reception in self.feeds.values() {
-            for (stream, outlet) in reception.borrow().iter().filter(|(stream, _)| !stream.may_rest) {
+            for (stream, outlet) in reception.borrow().iter() {
                 let (silence, ever) = outlet.silence();
-                if silence > if ever { MUTE } else { FIRST_PACKET } {
+                self.readable |= ever;
+                if !stream.may_rest && silence > if ever { MUTE } else { FIRST_PACKET } {
                     outlet.watch();
                     silent.push(stream.track.clone());
                 }

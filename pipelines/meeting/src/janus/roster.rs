@@ -114,6 +114,13 @@ impl Roster {
         steps
     }
 
+    /// Nothing of what `feed` sends is of use, until it sends something new.
+    pub(crate) fn hide(&mut self, feed: &Id) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.unpublish(feed, &mut steps);
+        steps
+    }
+
     /// Nothing comes from `track` any more, or something comes again.
     pub(crate) fn silence(&mut self, track: &TrackId, silent: bool) -> Option<Event> {
         self.change(track, |voice| voice.silent = silent)

@@ -22,6 +22,8 @@ async fn the_list_tells_every_standing_in_words() {
         ("webinar", Phase::Recording, true, None, "Live"),
         ("ended", Phase::Ended, false, None, "Being prepared"),
         ("failed", Phase::Failed, false, Some("refused"), "Failed"),
+        ("locked", Phase::Failed, false, Some("locked"), "Failed"),
+        ("encrypted", Phase::Failed, false, Some("encrypted"), "Failed"),
         ("empty", Phase::Empty, false, None, "Nothing recorded"),
     ];
     let mut live = String::new();
@@ -35,10 +37,12 @@ async fn the_list_tells_every_standing_in_words() {
     for (.., badge) in lectures {
         assert!(page.contains(&format!(">{badge}</span>")), "{badge}: {page}");
     }
-    assert_eq!(page.matches("Linear algebra, week 3").count(), 8);
+    assert_eq!(page.matches("Linear algebra, week 3").count(), lectures.len());
     assert_eq!(page.matches(&live).count(), 1);
     assert_eq!(page.matches("/watch/").count(), 1);
-    assert!(page.contains("The room did not let the recorder in"));
+    for why in ["The room did not let the recorder in", "The room is locked", "The room is encrypted end to end"] {
+        assert_eq!(page.matches(why).count(), 1, "{why}");
+    }
     assert_eq!(page.matches("45 min").count(), 2);
 }
 

@@ -122,6 +122,17 @@ fn somebodys_screen_belongs_to_them_and_outlives_them() {
 }
 
 #[test]
+fn who_is_left_out_stays_here_and_may_send_anew() {
+    let mut scene = Scene::new();
+    scene.hear(publisher(7, "Åse", &camera_and_microphone()));
+    let steps: Vec<_> = scene.roster.hide(&Id::Number(7)).into_iter().map(|step| scene.word(step)).collect();
+    assert_eq!(steps, ["untrack1", "untrack2", "receive(7:)"]);
+    assert!(scene.roster.hide(&Id::Number(7)).is_empty() && scene.roster.hide(&Id::Number(8)).is_empty());
+    let anew = scene.hear(publisher(7, "Åse", &camera_and_microphone()));
+    assert_eq!(anew, "receive(7:0,1) track3(7:Microphone) track4(7:Camera)");
+}
+
+#[test]
 fn namesakes_and_those_who_come_back_are_told_apart() {
     let mut scene = Scene::new();
     assert_eq!(
