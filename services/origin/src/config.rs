@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chassis::Sections;
+use chassis::listen::Patience;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
@@ -20,6 +21,9 @@ pub struct Config {
     pub window_minutes: u64,
     /// Media of all webinars together, in MiB. A webinar of 1.4 Mbit/s holds 150 MiB per 15 minutes of window, twice.
     pub memory_mib: u64,
+    /// How long a recorder or viewer may take to say what it wants, and be silent between two requests. Then its
+    /// connection is closed.
+    pub head_seconds: u64,
 }
 
 impl Default for Config {
@@ -29,6 +33,7 @@ impl Default for Config {
             ingest_token_file: None,
             window_minutes: 15,
             memory_mib: 1024,
+            head_seconds: 15,
         }
     }
 }
@@ -36,6 +41,13 @@ impl Default for Config {
 impl Config {
     pub(crate) fn window(&self) -> Duration {
         Duration::from_secs(self.window_minutes * 60)
+    }
+
+    pub(crate) fn patience(&self) -> anyhow::Result<Patience> {
+        if self.head_seconds == 0 {
+            bail!("[origin].head_seconds is 0, and no request could be read in that time; set it to some, such as 15");
+        }
+        Ok(Patience { head: Duration::from_secs(self.head_seconds), ..Patience::default() })
     }
 
     pub(crate) fn token(&self, sections: &Sections) -> anyhow::Result<Token> {

@@ -14,26 +14,21 @@
 
 mod config;
 mod ingest;
-mod listen;
 mod page;
 mod problem;
 mod serve;
 mod webinars;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use chassis::Sections;
+use chassis::{Sections, listen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Token};
 pub use webinars::Webinars;
-
-/// How long answers may take that were begun before the end.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves `[origin]` until `stop`.
 ///
@@ -42,12 +37,13 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result<()> {
     let config: Config = sections.section("origin")?;
     let token = config.token(sections)?;
+    let patience = config.patience()?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; set [origin].listen to a free address", config.listen))?;
     tracing::info!(listen = %config.listen, "origin serves webinars");
     let webinars = Arc::new(Webinars::new(&config));
-    listen::serve(listener, app(webinars, token), stop, LAST_ANSWERS).await;
+    listen::serve(listener, app(webinars, token), stop, patience).await;
     Ok(())
 }
 

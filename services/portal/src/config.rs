@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use chassis::Sections;
+use chassis::listen::Patience;
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +23,9 @@ pub struct Config {
     pub origin_url: Option<String>,
     /// How long titles, manifests and unwrapped keys stay in memory. 0 reads all of it each time.
     pub cache_seconds: u64,
+    /// How long a browser may take to say what it wants, and be silent between two requests. Then its connection is
+    /// closed.
+    pub head_seconds: u64,
 }
 
 impl Default for Config {
@@ -31,11 +36,19 @@ impl Default for Config {
             token_file: PathBuf::from("portal-token"),
             origin_url: None,
             cache_seconds: 60,
+            head_seconds: 15,
         }
     }
 }
 
 impl Config {
+    pub(crate) fn patience(&self) -> anyhow::Result<Patience> {
+        if self.head_seconds == 0 {
+            bail!("[portal].head_seconds is 0, and no request could be read in that time; set it to some, such as 15");
+        }
+        Ok(Patience { head: Duration::from_secs(self.head_seconds), ..Patience::default() })
+    }
+
     pub(crate) fn read(sections: &Sections) -> anyhow::Result<Self> {
         let mut config: Self = sections.section("portal")?;
         if !config.listen.ip().is_loopback() && !config.allow_remote {
@@ -45,6 +58,7 @@ impl Config {
                 config.listen
             );
         }
+        config.patience()?;
         // For its default.
         config.token_file = sections.beside(&config.token_file);
         if let Some(url) = &mut config.origin_url {

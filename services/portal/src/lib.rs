@@ -24,14 +24,13 @@ mod trouble;
 mod words;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use chassis::Sections;
+use chassis::{Sections, listen};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +39,6 @@ pub use config::Config;
 pub use door::Token;
 
 use crate::trouble::Trouble;
-
-/// How long answers may take that were begun before the end.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves `[portal]` until `stop`. At the first start a token is made, and a link with it printed.
 ///
@@ -56,12 +52,8 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
         .await
         .with_context(|| format!("cannot listen on {}; set [portal].listen to a free address", config.listen))?;
     tracing::info!(listen = %config.listen, token_file = %config.token_file.display(), "portal shows recordings");
-    let serving = axum::serve(listener, app(catalogue, token)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        served = serving => served.context("cannot serve pages any more"),
-        // A download on a slow line may take hours.
-        () = async { stop.cancelled().await; tokio::time::sleep(LAST_ANSWERS).await } => Ok(()),
-    }
+    listen::serve(listener, app(catalogue, token), stop, config.patience()?).await;
+    Ok(())
 }
 
 /// For `lectern check-config`: the section is right, and a token file that is there holds a token. Makes nothing.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::campus::Campus;
 
 struct Service(Child);
@@ -77,6 +79,26 @@ async fn the_first_start_makes_a_token_and_prints_the_link_once() {
 }
 
 #[tokio::test]
+async fn half_a_request_is_not_waited_for_and_a_whole_one_beside_it_is_answered() {
+    let campus = Campus::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    config(&campus, folder.path(), &format!("listen = '127.0.0.1:{port}'\ntoken_file = 'token'\nhead_seconds = 1"));
+    let mut service = start(folder.path());
+    answers(port).await;
+    let mut half = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost: here\r\nx-slow: ").await.unwrap();
+    let begun = Instant::now();
+    let whole = reqwest::get(format!("http://127.0.0.1:{port}/healthz")).await.unwrap();
+    assert!(whole.status().is_success());
+    let closed = async { while half.read(&mut [0; 512]).await.is_ok_and(|read| read > 0) {} };
+    tokio::time::timeout(Duration::from_secs(10), closed).await.expect("half a request is closed");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "a slow line has time: {:?}", begun.elapsed());
+    let stop = Command::new("kill").arg(service.0.id().to_string()).status().unwrap();
+    assert!(stop.success() && service.0.wait().unwrap().success());
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_before_anything_is_served() {
     let campus = Campus::open().await;
     for (portal, says) in [
@@ -84,6 +106,7 @@ async fn what_is_wrong_is_said_before_anything_is_served() {
         ("token_file = 'short'", "32 or more"),
         ("token_file = 'shared'", "can be read by others"),
         ("lisen = '127.0.0.1:1'", "lisen"),
+        ("head_seconds = 0", "head_seconds"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         config(&campus, folder.path(), portal);
