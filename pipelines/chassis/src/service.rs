@@ -1,6 +1,7 @@
 //! What the `main` of a service does: read the command line, start logging, keep its memory to itself, read the
 //! configuration, run until the first signal, and say on standard error what went wrong. What a service then does is its own.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,7 +55,8 @@ where
 /// The exit code for how a program ended; an error is said with all its causes.
 pub fn ended(name: &str, outcome: anyhow::Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("{name}: {error:#}");
+        // Where nobody reads, there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{name}: {error:#}");
         ExitCode::FAILURE
     })
 }

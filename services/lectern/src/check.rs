@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use storage::manifest::{Signers, SigningKey, sign, verify_signature};
 use storage::{Identity, Recipients};
 
+use crate::out::say;
 use crate::recordings::store;
 use crate::service::credentials;
 use crate::up::Service;
@@ -66,16 +67,16 @@ pub(crate) async fn check(sections: &Sections, json: bool) -> Result<ExitCode> {
 
     let problems = found.0.iter().filter(|f| !f.ok).count();
     if json {
-        println!("{}", serde_json::json!({ "problems": problems, "findings": found.0 }));
+        say!("{}", serde_json::json!({ "problems": problems, "findings": found.0 }));
     } else {
         for finding in &found.0 {
             if finding.ok {
-                println!("ok       {}", finding.what);
+                say!("ok       {}", finding.what);
             } else {
-                println!("PROBLEM  {}: {}", finding.what, finding.problem);
+                say!("PROBLEM  {}: {}", finding.what, finding.problem);
             }
         }
-        println!("{problems} problems");
+        say!("{problems} problems");
     }
     Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

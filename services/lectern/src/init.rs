@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use rand::RngCore;
 use storage::keys::Institution;
 
+use crate::out::say;
+
 /// The documented sample, which is also what `lectern init` writes.
 pub(crate) const CONFIG: &str = include_str!("../../../samples/lectern.toml");
 const POLICY: &str = include_str!("../../../samples/policy.toml");
@@ -39,11 +41,11 @@ pub(crate) fn init(folder: &Path, json: bool) -> Result<ExitCode> {
     if json {
         let made = serde_json::json!({ "config": config, "archive": institution.archive,
             "pipeline": institution.pipeline, "signer": institution.signer });
-        println!("{made}");
+        say!("{made}");
     } else {
-        println!("Wrote {}", config.display());
+        say!("Wrote {}", config.display());
         offline_note(&keys);
-        println!("Next: name your servers in it, then `lectern --config {} check-config`.", config.display());
+        say!("Next: name your servers in it, then `lectern --config {} check-config`.", config.display());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -58,19 +60,19 @@ pub(crate) fn keys(folder: &Path, json: bool) -> Result<ExitCode> {
     if json {
         let made = serde_json::json!({ "archive": institution.archive, "pipeline": institution.pipeline,
             "signer": institution.signer });
-        println!("{made}");
+        say!("{made}");
     } else {
-        println!("archive recipient   {}", institution.archive);
-        println!("pipeline recipient  {}", institution.pipeline);
-        println!("manifest signer     {}", institution.signer);
+        say!("archive recipient   {}", institution.archive);
+        say!("pipeline recipient  {}", institution.pipeline);
+        say!("manifest signer     {}", institution.signer);
         offline_note(folder);
-        println!("Put both recipients into [seal].recipients of the configuration.");
+        say!("Put both recipients into [seal].recipients of the configuration.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn offline_note(keys: &Path) {
-    println!(
+    say!(
         "Now move {} to a safe place away from this machine: with it every recording opens, without both keys none does.",
         keys.join("archive.key").display()
     );

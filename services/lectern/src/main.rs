@@ -6,11 +6,13 @@ mod args;
 mod check;
 mod init;
 mod open;
+mod out;
 mod record;
 mod recordings;
 mod service;
 mod store;
 mod up;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -26,7 +28,9 @@ fn main() -> ExitCode {
 fn dispatch(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "lectern", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "lectern", &mut script);
+            out::raw(&script);
             Ok(ExitCode::SUCCESS)
         }
         Command::Init { folder } => init::init(&folder, args.json),

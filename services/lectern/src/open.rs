@@ -16,6 +16,7 @@ use storage::manifest::{Signers, published};
 use storage::{Identity, OpenKey, SealedReader, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::out::say;
 use crate::recordings::{find, phase};
 
 /// Read and written at once.
@@ -58,9 +59,9 @@ pub(crate) async fn open(
     let copying = tokio::task::spawn_blocking(move || unseal(reader, &target, progress, &stop));
     let written = copying.await.context("the copying task ended early")??;
     if json {
-        println!("{}", json!({ "recording": recording, "file": out, "bytes": written }));
+        say!("{}", json!({ "recording": recording, "file": out, "bytes": written }));
     } else {
-        println!("Wrote {} ({written} bytes). It is no longer encrypted: keep it where it may be.", out.display());
+        say!("Wrote {} ({written} bytes). It is no longer encrypted: keep it where it may be.", out.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Record;
+use crate::out::say;
 use crate::recordings;
 
 /// A person waits; a broker that is merely restarted is back within this.
@@ -74,9 +75,9 @@ async fn start(
     let body = Body::RecordingWanted(RecordingWanted { policy, requested_by: OPERATOR.into() });
     send(sections, &Event { meta, body }).await?;
     if json {
-        println!("{}", serde_json::json!({ "room": room, "asked": "start" }));
+        say!("{}", serde_json::json!({ "room": room, "asked": "start" }));
     } else {
-        println!(
+        say!(
             "Asked for a recording of room {room}; `lectern recordings list` shows it when it has begun, \
              and the bridge's log says if it cannot."
         );
@@ -131,11 +132,11 @@ async fn stop(recording: RecordingId, sections: &Sections, json: bool) -> Result
     })
     .await?;
     if json {
-        println!("{}", serde_json::json!({ "recording": recording, "asked": "stop", "ended": ended }));
+        say!("{}", serde_json::json!({ "recording": recording, "asked": "stop", "ended": ended }));
     } else if ended {
-        println!("Recording {recording} has ended; `lectern recordings show {recording}` tells what became of it.");
+        say!("Recording {recording} has ended; `lectern recordings show {recording}` tells what became of it.");
     } else {
-        println!(
+        say!(
             "Asked for the end of {recording}, which has not come within {} s: its recorder may still be storing, or \
              nobody holds it just now. The wish is kept, and told to whoever takes it up; `lectern recordings show \
              {recording}` tells when it has ended.",

@@ -8,6 +8,7 @@ use storage::Bucket;
 use storage::store::{Report, Verdict};
 
 use crate::args;
+use crate::out::say;
 use crate::recordings::store;
 
 /// # Errors
@@ -20,13 +21,13 @@ pub(crate) async fn run(command: args::Store, sections: &Sections, json: bool) -
 
 fn probe(report: &Report, json: bool) -> Result<ExitCode> {
     if json {
-        println!("{}", serde_json::json!({ "fit": report.fit(), "verdicts": report.verdicts }));
+        say!("{}", serde_json::json!({ "fit": report.fit(), "verdicts": report.verdicts }));
     } else {
-        println!("{:<7}  {:<6}  {:<26}  the store", "", "bucket", "");
-        report.verdicts.iter().for_each(|verdict| println!("{}", line(verdict)));
-        println!();
-        advice(report).iter().for_each(|what| println!("To do: {what}."));
-        println!("The store is {} for recordings.", if report.fit() { "fit" } else { "NOT fit" });
+        say!("{:<7}  {:<6}  {:<26}  the store", "", "bucket", "");
+        report.verdicts.iter().for_each(|verdict| say!("{}", line(verdict)));
+        say!("");
+        advice(report).iter().for_each(|what| say!("To do: {what}."));
+        say!("The store is {} for recordings.", if report.fit() { "fit" } else { "NOT fit" });
     }
     Ok(if report.fit() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,6 +6,7 @@ mod check;
 mod init;
 mod machine;
 mod open;
+mod pipe;
 mod record;
 mod recordings;
 mod store;

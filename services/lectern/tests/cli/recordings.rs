@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::archive::Archive;
+use storage::{RecordingPath, ledger};
+
+use crate::archive::{Archive, NOON};
 use crate::machine::{Machine, text};
 
 const UNKNOWN: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
@@ -139,9 +141,63 @@ async fn verify_names_what_is_gone_and_goes_on_to_the_next() {
         findings.as_array().unwrap().iter().map(|f| f["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(findings(sound), [""; 0]);
-    assert_eq!(findings(recordless), [""; 0], "what it was is in its manifest");
+    assert_eq!(findings(recordless), [recordless.state()], "its film is whole, and no list shows it");
     assert_eq!(findings(rolled), [rolled.manifest(1)]);
     assert_eq!(findings(spoilt), [spoilt.manifest(1)]);
     assert_eq!(findings(odd), [odd.manifest(u32::MAX)]);
     assert_eq!(findings(emptied), [emptied.state()]);
+}
+
+/// The record is where a recording is looked up; whoever takes it away must not keep the rest from being verified.
+#[tokio::test]
+async fn verify_of_one_recording_needs_no_record() {
+    let machine = Machine::new();
+    let _server = machine.serve(machine.folder.path());
+    let archive = Archive::of(&machine).await;
+    let whole = archive.keep("whole", 0, Some(b"film")).await;
+    let altered = archive.keep("altered", 1, Some(b"film")).await;
+    let unfinished = archive.keep("unfinished", 2, None).await;
+    let spoilt = archive.keep("spoilt", 3, Some(b"film")).await;
+    let emptied = archive.keep("emptied", 4, None).await;
+    let stored = archive.keep("stored", 5, Some(b"film")).await;
+    archive.alter(&altered.composite(1)).await;
+    archive.write(&spoilt.state(), b"{}").await;
+    for path in [&unfinished, &emptied, &stored] {
+        ledger::started(&archive.store, path, 1, NOON).await.unwrap();
+    }
+    let entry = ledger::Stored { epoch: 1, at: NOON, generation: 1, segments: 3, gaps: 0 };
+    ledger::stored(&archive.store, &stored, &entry).await.unwrap();
+    for path in [&whole, &altered, &unfinished, &emptied, &stored] {
+        archive.remove(&path.state()).await;
+    }
+    // Something is left in its folder, and nothing in that of the emptied one.
+    archive.write(&format!("{}left", unfinished.prefix()), b"something").await;
+    for key in [stored.manifest(1), stored.signature(1), stored.composite(1)] {
+        archive.remove(&key).await;
+    }
+
+    let never_stored = "epoch 1 was begun";
+    #[rustfmt::skip]
+    let table: [(&RecordingPath, Vec<String>, &str); 6] = [
+        (&whole,      vec![whole.state()],                         ""),
+        (&altered,    vec![altered.state(), altered.composite(1)], ""),
+        (&unfinished, vec![unfinished.state()],                    never_stored),
+        (&spoilt,     vec![spoilt.state()],                        ""),
+        (&emptied,    vec![emptied.state()],                       never_stored),
+        (&stored,     vec![stored.state()],                        ""),
+    ];
+    for (path, wrong, owed) in table {
+        let id = path.recording.to_string();
+        let told = machine.run(&["recordings", "verify", &id, "--json"]);
+        assert_eq!(told.status.code(), Some(1), "{wrong:?}: {}{}", text(&told.stdout), text(&told.stderr));
+        let answer = read(&told.stdout);
+        assert_eq!((answer.as_array().unwrap().len(), &answer[0]["recording"]), (1, &json!(id)), "{wrong:?}: {answer}");
+        let findings: Vec<_> = answer[0]["findings"].as_array().unwrap().iter().map(|f| f["key"].clone()).collect();
+        assert_eq!(findings, wrong);
+        assert!(owed.is_empty() == answer[0]["ledger"].is_null() && answer.to_string().contains(owed), "{answer}");
+        let words = machine.run(&["recordings", "verify", &id]);
+        let said = text(&words.stdout);
+        assert_eq!(words.status.code(), Some(1), "{said}");
+        assert!(said.contains("NOT SOUND") && said.contains(&path.state()) && said.contains(owed), "{said}");
+    }
 }
