@@ -9,6 +9,9 @@ mod open;
 mod pipe;
 mod record;
 mod recordings;
+#[path = "../../../../pipelines/broker/tests/server/mod.rs"]
+mod server;
+mod stop;
 mod store;
 
 use std::path::Path;
