@@ -1,7 +1,7 @@
 //! What must hold at every moment, checked as it happens; and the books that the verdict at the end is made from. The
 //! checker sees everything and influences nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use claim::{Phase, Record};
 
@@ -50,6 +50,8 @@ pub(crate) struct Check {
     owners: BTreeMap<(usize, u32), String>,
     changed: BTreeMap<usize, Micros>,
     published: BTreeMap<usize, u64>,
+    /// Of which epochs something was there whenever a finalizer looked, be it in the ledger alone.
+    heard_of: BTreeMap<usize, BTreeSet<u32>>,
     authors: u64,
 }
 
@@ -199,6 +201,20 @@ impl Check {
                 self.published.insert(recording, manifest.unwrap_or_default());
             }
             _ => {}
+        }
+    }
+
+    /// A finalizer has looked at what there is of a recording.
+    pub(crate) fn gathered(&mut self, recording: usize, there: &BTreeSet<u32>) {
+        let known = self.heard_of.entry(recording).or_insert_with(|| there.clone());
+        known.retain(|epoch| there.contains(epoch));
+    }
+
+    /// Whether a finalizer could know that this epoch had begun; without one, whether anybody could.
+    pub(crate) fn heard_of(&self, store: &Store, recording: usize, epoch: u32) -> bool {
+        match self.heard_of.get(&recording) {
+            Some(known) => known.contains(&epoch),
+            None => store.get(Key::Begun(recording, epoch)).is_some(),
         }
     }
 

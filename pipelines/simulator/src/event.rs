@@ -70,6 +70,8 @@ pub(crate) enum Wake {
     Adopt(usize, String),
     Beat(u32),
     Hold(u32),
+    /// The ledger does not know yet what became of this job's epoch.
+    Ledger(u32),
     Poll(u32),
     /// The session wanted to be woken then.
     Deadline(u32, Micros),

@@ -1,7 +1,11 @@
 //! What a finalizer makes of what lies in the store: the real `timeline::cover` over all epochs, and a name for
 //! everything that is missing. The film itself is a list of stretches.
+//!
+//! As in the product, an epoch of which nothing lies in the store is missed if the ledger knows that it began, unless its
+//! recorder has said that it captured nothing. One that left segments and no journal is in doubt as a whole, where the
+//! product names the hole after it or the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use claim::Record;
 use timeline::{Stored, cover, holes};
@@ -29,6 +33,15 @@ impl Manifest {
     }
 }
 
+/// The epochs of which there is anything in what was gathered.
+pub(crate) fn there(found: &[(Key, Value)]) -> BTreeSet<u32> {
+    let epoch = |key: &Key| match key {
+        Key::Begun(_, epoch) | Key::Journal(_, epoch) | Key::Segment(_, epoch, _) => Some(*epoch),
+        _ => None,
+    };
+    found.iter().filter_map(|(key, _)| epoch(key)).collect()
+}
+
 /// `trustful`: an epoch that left neither a journal nor a segment is taken to have recorded nothing.
 pub(crate) fn film(id: u64, record: &Record, found: &[(Key, Value)], trustful: bool) -> Manifest {
     let mut journals: BTreeMap<u32, &Journal> = BTreeMap::new();
@@ -42,6 +55,9 @@ pub(crate) fn film(id: u64, record: &Record, found: &[(Key, Value)], trustful: b
             _ => {}
         }
     }
+    let told = |wanted: &dyn Fn(&Key) -> bool| found.iter().any(|(key, _)| wanted(key));
+    let begun = |epoch: u32| told(&|key| matches!(key, Key::Begun(_, of) if *of == epoch));
+    let empty = |epoch: u32| told(&|key| matches!(key, Key::Nothing(_, of) if *of == epoch));
     let (mut stored, mut gaps, mut doubts) = (Vec::new(), Vec::new(), Vec::new());
     for epoch in 1..=record.epoch {
         let there = there.remove(&epoch).unwrap_or_default();
@@ -57,7 +73,8 @@ pub(crate) fn film(id: u64, record: &Record, found: &[(Key, Value)], trustful: b
             }
             None => {
                 there.values().for_each(take);
-                if !(trustful && there.is_empty()) {
+                let vanished = there.is_empty() && begun(epoch) && !empty(epoch);
+                if !there.is_empty() || (vanished && !trustful) {
                     doubts.push(epoch);
                 }
             }

@@ -4,19 +4,23 @@
 //! ```text
 //! cargo run -p simulator -- --seed 17             tells the story of one seed
 //! cargo run -p simulator -- --seed 17 --log DIR   writes it down, with a log of each session for `recorder replay`
-//! cargo run -p simulator -- --seeds 0..100000     runs many, and tells the first that breaks a promise
+//! cargo run -p simulator -- --seeds 0..100000     runs many, and writes down the first that breaks a promise
 //! ```
+//!
+//! `--mistake NAME` plants one of [`Mistake`] in it, to see it found.
 //!
 //! # What is real and what is a model
 //! Real are the rules: `claim::{Claimer, Holder, Watch}`, `session::Session`, `timeline::cover`. A model is what calls
 //! them: the recorder's glue (`worker`), the spool (`spool`), the steps of publishing (`finalizer`), the store and the way
 //! to it (`store`, `network`), rooms (`room`) and the broker (`world`). Media is segments of 3.2 s that have a number and
-//! a place on the wall. What a model does is what the code that it stands for promises; that the code keeps its promise is
-//! tested where it stands, against real servers.
+//! a place on the wall. A model is kept by hand to what the code that it stands for promises, and may fall behind it; that
+//! the code keeps its promise is tested where it stands, against real servers. Not modelled: keys, events, and the next
+//! generation that the finalizer makes of what comes late.
 //!
 //! # What is promised
 //! - What has a receipt lies in the store, and is in the film or in a named gap. What the spool of a node that survives
 //!   has taken comes into the store. A death costs the open segment and what the disk had not taken.
+//! - An epoch that began and left nothing is missed: no film is complete without it, and no recording empty.
 //! - One author per published generation; READY only with a manifest, and only if nothing is missing without a name.
 //! - No two claims hold one epoch; epochs grow, phases go forward, nothing follows the end but the finalizer's work.
 //! - 20 s after the last fault, a recording whose room goes on is recorded again, and by one worker.
@@ -27,8 +31,9 @@
 //! # What is not
 //! Epochs are merged on wall time (DESIGN D18). The film is judged on the line that the workers' clocks claim: with a
 //! clock that is wrong by minutes, another epoch's media may be taken for the same moment, and be cut. Of a recording
-//! whose worker is away with its spool for longer than the finalizer waits, the film names the epoch as missing; its media
-//! comes into the store later and into no film by itself. Five epochs in a row that store nothing end a recording.
+//! whose worker is away with its spool for longer than the finalizer waits, the film names what is missing, and the next
+//! generation has it. An epoch that begins while its worker cannot reach the store, and of which nothing
+//! has come when the finalizer looks, is known to nobody. Five epochs in a row that store nothing end a recording.
 
 mod check;
 mod event;

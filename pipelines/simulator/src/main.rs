@@ -3,21 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use simulator::{Report, run};
+use simulator::{Mistake, Report, run};
 
-const USAGE: &str = "simulator --seed N [--log DIR] | --seeds A..B";
+const USAGE: &str = "simulator (--seed N | --seeds A..B) [--log DIR] [--mistake NAME]";
+
+/// What was asked for.
+#[derive(Default)]
+struct Asked {
+    seed: Option<u64>,
+    seeds: Option<(u64, u64)>,
+    log: Option<PathBuf>,
+    mistake: Option<Mistake>,
+}
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
-        ["--seed", seed] => seed.parse().map_err(|_| USAGE.to_owned()).and_then(|seed| one(seed, None)),
-        ["--seed", seed, "--log", folder] => {
-            seed.parse().map_err(|_| USAGE.to_owned()).and_then(|seed| one(seed, Some(&PathBuf::from(folder))))
-        }
-        ["--seeds", range] => many(range),
+    let done = asked(&words).ok_or_else(|| USAGE.to_owned()).and_then(|asked| match (asked.seed, asked.seeds) {
+        (Some(seed), None) => one(seed, &asked),
+        (None, Some((from, to))) => many(from, to, &asked),
         _ => Err(USAGE.to_owned()),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -27,12 +32,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(seed: u64, folder: Option<&Path>) -> Result<(), String> {
-    let report = run(seed, None, true);
-    if let Some(folder) = folder {
-        write(folder, seed, &report).map_err(|why| format!("cannot write to {}: {why}", folder.display()))?;
-    } else {
-        print!("{}", report.story.text());
+fn asked(words: &[String]) -> Option<Asked> {
+    let mut asked = Asked::default();
+    for pair in words.chunks(2) {
+        let [option, value] = pair else { return None };
+        match option.as_str() {
+            "--seed" => asked.seed = Some(value.parse().ok()?),
+            "--seeds" => {
+                let (from, to) = value.split_once("..")?;
+                asked.seeds = Some((from.parse().ok()?, to.parse().ok()?));
+            }
+            "--log" => asked.log = Some(value.into()),
+            "--mistake" => asked.mistake = Some(Mistake::named(value)?),
+            _ => return None,
+        }
+    }
+    Some(asked)
+}
+
+fn one(seed: u64, asked: &Asked) -> Result<(), String> {
+    let report = run(seed, asked.mistake, true);
+    match &asked.log {
+        Some(folder) => write(folder, seed, &report)?,
+        None => print!("{}", report.story.text()),
     }
     println!(
         "seed {seed}: {:?}, {} epochs, {} segments, {} calls",
@@ -41,27 +63,23 @@ fn one(seed: u64, folder: Option<&Path>) -> Result<(), String> {
     report.broken.map_or(Ok(()), |why| Err(format!("seed {seed}: {why}")))
 }
 
-fn write(folder: &Path, seed: u64, report: &Report) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join(format!("seed-{seed}.txt")), report.story.text())?;
-    for (name, log) in report.story.sessions() {
-        std::fs::write(folder.join(format!("seed-{seed}-{name}.jsonl")), &log.text)?;
+fn write(folder: &Path, seed: u64, report: &Report) -> Result<(), String> {
+    let cannot = |why| format!("cannot write to {}: {why}", folder.display());
+    let logs = report.story.write(folder, seed).map_err(cannot)?;
+    println!("seed {seed} is told in {}", folder.join(format!("seed-{seed}.txt")).display());
+    for log in logs {
+        println!("a session of it again: recorder replay {}", log.display());
     }
-    println!(
-        "written to {}; `recorder replay {}/seed-{seed}-….jsonl` runs a session again",
-        folder.display(),
-        folder.display()
-    );
     Ok(())
 }
 
-fn many(range: &str) -> Result<(), String> {
-    let (from, to) = range.split_once("..").ok_or(USAGE)?;
-    let (from, to): (u64, u64) = (from.parse().map_err(|_| USAGE)?, to.parse().map_err(|_| USAGE)?);
+fn many(from: u64, to: u64, asked: &Asked) -> Result<(), String> {
     let mut phases = std::collections::BTreeMap::<String, u64>::new();
     for seed in from..to {
-        let report = run(seed, None, false);
+        let report = run(seed, asked.mistake, false);
         if let Some(why) = report.broken {
+            let folder = asked.log.clone().unwrap_or_else(|| std::env::temp_dir().join("lectern-simulator"));
+            write(&folder, seed, &run(seed, asked.mistake, true))?;
             return Err(format!("seed {seed}: {why}"));
         }
         for phase in report.phases {

@@ -19,8 +19,10 @@ pub enum Mistake {
     CarelessPublisher,
     /// A finalizer replaces a manifest that was not signed when it looked, and may be by now.
     HastyPublisher,
-    /// A finalizer calls complete what an epoch without a journal is missing from.
+    /// A finalizer takes an epoch that has begun and left nothing in the store for one that captured nothing.
     TrustfulFinalizer,
+    /// A worker says of an epoch that it captured nothing, though its media process died while it did.
+    RashNothing,
     /// A steward judges silence by the record's time and its own wall clock.
     WallClockSteward,
     /// A steward takes a store that does not answer for holders that say nothing.
@@ -28,7 +30,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::IgnoredConditions,
         Self::LyingStore,
         Self::UnnoticedSuccessor,
@@ -38,7 +40,14 @@ impl Mistake {
         Self::CarelessPublisher,
         Self::HastyPublisher,
         Self::TrustfulFinalizer,
+        Self::RashNothing,
         Self::WallClockSteward,
         Self::SightedSteward,
     ];
+
+    /// By its name here.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mistake| format!("{mistake:?}") == name)
+    }
 }

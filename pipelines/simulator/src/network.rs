@@ -161,6 +161,6 @@ fn brief(value: &Value) -> String {
         Value::Journal(journal) => format!("{} entries", journal.entries.len()),
         Value::Signature(of) => format!("of {of}"),
         Value::Fence(by) => format!("fence of {by}"),
-        Value::Init => String::new(),
+        Value::Init | Value::Entry => String::new(),
     }
 }

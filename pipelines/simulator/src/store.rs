@@ -20,6 +20,10 @@ pub(crate) enum Key {
     Journal(usize, u32),
     Manifest(usize, u32),
     Signature(usize, u32),
+    /// The ledger's word that an epoch begins to capture.
+    Begun(usize, u32),
+    /// Its word that it has captured nothing.
+    Nothing(usize, u32),
 }
 
 impl Key {
@@ -30,7 +34,9 @@ impl Key {
             | Self::Segment(of, ..)
             | Self::Journal(of, _)
             | Self::Manifest(of, _)
-            | Self::Signature(of, _) => of,
+            | Self::Signature(of, _)
+            | Self::Begun(of, _)
+            | Self::Nothing(of, _) => of,
         }
     }
 }
@@ -46,6 +52,8 @@ pub(crate) enum Value {
     Signature(u64),
     /// In the place of a signature: nobody signs what stands there now but the try with this number.
     Fence(u64),
+    /// An entry of the ledger.
+    Entry,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +71,7 @@ pub(crate) enum Request {
     List {
         ended: bool,
     },
-    /// All journals and segments of a recording, as they lie there.
+    /// All journals and segments of a recording, as they lie there, and its ledger.
     Gather(usize),
 }
 
@@ -130,7 +138,10 @@ impl Store {
             Request::Gather(recording) => {
                 let segments = Key::Segment(*recording, 0, 0)..Key::Segment(*recording + 1, 0, 0);
                 let journals = Key::Journal(*recording, 0)..Key::Journal(*recording + 1, 0);
-                let all = self.cells.range(segments).chain(self.cells.range(journals));
+                let begun = Key::Begun(*recording, 0)..Key::Begun(*recording + 1, 0);
+                let nothing = Key::Nothing(*recording, 0)..Key::Nothing(*recording + 1, 0);
+                let all = [segments, journals, begun, nothing].map(|keys| self.cells.range(keys));
+                let all = all.into_iter().flatten();
                 Answer::Gathered(all.map(|(key, (value, _))| (*key, value.clone())).collect())
             }
             Request::Put(..) => Answer::Unknown,

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use session::{Action, Input, Spec};
 
@@ -41,6 +43,20 @@ impl Story {
     /// The sessions, each with a name for a file.
     pub fn sessions(&self) -> impl Iterator<Item = (String, &SessionLog)> {
         self.sessions.iter().map(|((worker, job), log)| (format!("worker{worker}-job{job}"), log))
+    }
+
+    /// Writes what happened to `folder`, and beside it the log of each session. Returns the logs' paths.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn write(&self, folder: &Path, seed: u64) -> io::Result<Vec<PathBuf>> {
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join(format!("seed-{seed}.txt")), &self.text)?;
+        let logs = self.sessions().map(|(name, log)| {
+            let path = folder.join(format!("seed-{seed}-{name}.jsonl"));
+            std::fs::write(&path, &log.text).map(|()| path)
+        });
+        logs.collect()
     }
 
     pub(crate) fn tell(&mut self, at: Micros, line: impl FnOnce() -> String) {

@@ -41,7 +41,9 @@ impl Outside {
     }
 
     fn film_of(&self, recording: usize, record: &Record) -> Result<(), String> {
-        let recorded = || self.check.segments.iter().filter(|truth| truth.recording == recording);
+        // What began while the store was away is known to nobody, as long as nothing of it comes.
+        let known = |truth: &&Truth| self.check.heard_of(&self.store, recording, truth.epoch);
+        let recorded = || self.check.segments.iter().filter(|truth| truth.recording == recording).filter(known);
         match record.phase {
             Phase::Ready | Phase::Partial => {
                 let Some((Value::Manifest(manifest), _)) = self.store.get(Key::Manifest(recording, 1)) else {
@@ -59,7 +61,11 @@ impl Outside {
                 let told = |truth: &&Truth| !(self.clocks_differ && truth.fate == Fate::Lost);
                 recorded().filter(told).try_for_each(|truth| shown_or_named(manifest, truth))
             }
-            Phase::Empty | Phase::Failed => match recorded().find(|truth| truth.fate == Fate::Stored) {
+            Phase::Empty => match recorded().next() {
+                Some(truth) => Err(format!("is empty, and epoch {} has recorded something", truth.epoch)),
+                None => Ok(()),
+            },
+            Phase::Failed => match recorded().find(|truth| truth.fate == Fate::Stored) {
                 Some(truth) if record.reason.as_deref() != Some("unreadable") => Err(format!(
                     "is {:?} ({}), and epoch {} has stored something",
                     record.phase,

@@ -1,5 +1,5 @@
 //! Thousands of seeds, different ones at each run. Its own harness, since what it has done is to be seen: how many seeds,
-//! from which one on. `SIM_SEED` sets the first, `SIM_SEEDS` how many.
+//! from which one on. `SIM_SEED` sets the first, `SIM_SEEDS` how many; `SIM_MISTAKE` plants a mistake, to see it found.
 
 #![allow(clippy::unwrap_used)] // tests panic
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use simulator::run;
+use simulator::{Mistake, run};
 
 const SEEDS: u64 = 10_000;
 
@@ -15,9 +15,14 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is to be a number: {text}")))
 }
 
+fn mistake() -> Option<Mistake> {
+    std::env::var("SIM_MISTAKE").ok().map(|name| Mistake::named(&name).unwrap_or_else(|| panic!("no mistake: {name}")))
+}
+
 /// The first of `count` seeds from `first` on that breaks a promise. Each seed runs in one thread.
 fn sweep(first: u64, count: u64) -> Option<(u64, String)> {
     let (next, found) = (AtomicU64::new(first), AtomicU64::new(u64::MAX));
+    let mistake = mistake();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -27,7 +32,7 @@ fn sweep(first: u64, count: u64) -> Option<(u64, String)> {
                     if seed >= first + count || seed > found.load(Ordering::Relaxed) {
                         return;
                     }
-                    if run(seed, None, false).broken.is_some() {
+                    if run(seed, mistake, false).broken.is_some() {
                         found.fetch_min(seed, Ordering::Relaxed);
                     }
                 }
@@ -35,7 +40,7 @@ fn sweep(first: u64, count: u64) -> Option<(u64, String)> {
         }
     });
     let seed = found.into_inner();
-    (seed != u64::MAX).then(|| (seed, run(seed, None, false).broken.unwrap_or_default()))
+    (seed != u64::MAX).then(|| (seed, run(seed, mistake, false).broken.unwrap_or_default()))
 }
 
 /// What is left of the arguments of a test program: `cargo test` may ask for a list, or for other tests by name.
@@ -73,15 +78,15 @@ fn main() -> ExitCode {
         }
         Some((seed, why)) => {
             let folder = std::env::temp_dir().join("lectern-simulator");
-            let report = run(seed, None, true);
-            let written = std::fs::create_dir_all(&folder)
-                .and_then(|()| std::fs::write(folder.join(format!("seed-{seed}.txt")), report.story.text()));
             println!("seed {seed}: {why}");
-            match written {
-                Ok(()) => println!("its story: {}/seed-{seed}.txt", folder.display()),
+            match run(seed, mistake(), true).story.write(&folder, seed) {
+                Ok(logs) => {
+                    println!("its story: {}/seed-{seed}.txt", folder.display());
+                    logs.iter().for_each(|log| println!("a session of it again: recorder replay {}", log.display()));
+                }
                 Err(error) => println!("its story could not be written: {error}"),
             }
-            println!("again, with a log of each session: cargo run -p simulator -- --seed {seed} --log DIR");
+            println!("the whole of it again: cargo run -p simulator -- --seed {seed}");
             ExitCode::FAILURE
         }
     }

@@ -7,7 +7,7 @@
 //! cell decides. Whoever is to replace a manifest reads first that cell, then the manifest, and then puts a fence into the
 //! cell on condition that it has not changed: from then on nobody signs what stands there. Only then it replaces the
 //! manifest that it read, and puts its signature in the place of its own fence. A step that is refused ends the try.
-//! `Mistake::HastyPublisher` is the way without a fence, which `storage::manifest::publish` still goes.
+//! So does `storage::manifest::publish`; `Mistake::HastyPublisher` is the way without a fence.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use claim::{Phase, Record};
 
 use super::{Finalizer, Purpose};
 use crate::event::Step;
-use crate::final_film::{Manifest, film};
+use crate::final_film::{Manifest, film, there};
 use crate::mistake::Mistake;
 use crate::outside::Outside;
 use crate::schedule::{Micros, SECOND};
@@ -125,6 +125,7 @@ impl Finalizer {
             (Stage::Gather, Answer::Gathered(found)) => {
                 let Some((record, etag)) = work.record.clone() else { return };
                 let trustful = out.makes(Mistake::TrustfulFinalizer);
+                out.check.gathered(recording, &there(&found));
                 let manifest = film(out.check.author(), &record, &found, trustful);
                 if manifest.pieces.is_empty() {
                     let lost = !manifest.complete();

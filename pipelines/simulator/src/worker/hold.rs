@@ -79,7 +79,8 @@ impl Worker {
     pub(super) fn hold(&mut self, number: u32, out: &mut Outside) {
         let now = out.schedule.wall(self.clock);
         let Some(job) = self.jobs.iter_mut().find(|job| job.number == number) else { return };
-        if job.hold.asking {
+        // The record of the end comes after the ledger's word that nothing was captured.
+        if job.hold.asking || job.ledger.owes_nothing() {
             return;
         }
         if job.hold.given == Given::Own {

@@ -12,6 +12,7 @@ use session::{
 use super::Worker;
 use super::hold::{Given, Hold};
 use super::keep::{Item, Media};
+use super::ledger::Ledger;
 use crate::event::Wake;
 use crate::mistake::Mistake;
 use crate::outside::Outside;
@@ -37,6 +38,7 @@ pub(crate) struct Job {
     pub(super) media: Option<Media>,
     pub(super) items: BTreeMap<Object, Item>,
     pub(super) journal: Journal,
+    pub(super) ledger: Ledger,
     pub(super) captured: bool,
     /// A segment of this epoch is in the store.
     pub(super) stored: bool,
@@ -71,7 +73,7 @@ impl Job {
     }
 
     pub(super) fn settled(&self) -> bool {
-        self.hold.settled()
+        self.hold.settled() && !self.ledger.owes_nothing()
     }
 }
 
@@ -107,6 +109,7 @@ impl Worker {
             media: None,
             items: BTreeMap::new(),
             journal: Journal::default(),
+            ledger: Ledger::default(),
             captured: false,
             stored: false,
             away: None,
@@ -126,6 +129,11 @@ impl Worker {
         let wall = out.schedule.wall(self.clock).0;
         let Some(job) = self.jobs.iter_mut().find(|job| job.number == number) else { return };
         let from = *job.session.state();
+        match input {
+            Input::Pipeline(Pipeline::Playing) => job.ledger.plays = true,
+            Input::Pipeline(Pipeline::Drained) => job.ledger.drained = true,
+            _ => {}
+        }
         let noted = out.story.wanted().then(|| input.clone());
         let actions = job.session.handle(input, at);
         let to = *job.session.state();
@@ -143,6 +151,9 @@ impl Worker {
                     || format!("worker {}   job {number} {} -> {} on {input:?}", self.at, from.word(), to.word());
                 out.story.tell(now, line);
             }
+        }
+        if matches!(to, State::Ended(_)) && !matches!(from, State::Ended(_)) {
+            self.came_to_nothing(number, out);
         }
         self.perform(number, actions, out);
         self.arm(number, out);
@@ -184,6 +195,7 @@ impl Worker {
                 job.media = Some(Media::default());
                 let preroll = out.random.between(300 * MS, 900 * MS);
                 out.wake(client, preroll, Wake::Playing(number));
+                self.begins(number, out);
             }
             Action::AddTrack(_) | Action::DropTrack(_) | Action::Arrange(_) => {}
             Action::Drain => {

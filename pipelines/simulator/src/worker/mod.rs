@@ -5,6 +5,7 @@ mod claims;
 mod hold;
 mod job;
 mod keep;
+mod ledger;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -57,6 +58,7 @@ enum Purpose {
     Claim(u32),
     Adopt(usize, String),
     Hold(u32),
+    Ledger(u32),
     Poll(u32),
     Put(u32, session::Object),
     ReadBack(u32, session::Object),
@@ -171,6 +173,7 @@ impl Worker {
             Wake::Adopt(recording, word) => self.adopt(recording, word, out),
             Wake::Beat(job) => self.beat(job, out),
             Wake::Hold(job) => self.hold_again(job, out),
+            Wake::Ledger(job) => self.tell_ledger(job, out),
             Wake::Poll(job) => self.poll(job, out),
             Wake::Deadline(job, at) => {
                 if self.jobs.iter().any(|j| j.number == job && j.armed == Some(at)) {
@@ -204,6 +207,7 @@ impl Worker {
             Purpose::Claim(number) => self.claim_heard(number, answer, out),
             Purpose::Adopt(recording, word) => self.adopted(recording, word, answer, out),
             Purpose::Hold(job) => self.hold_heard(job, answer, out),
+            Purpose::Ledger(job) => self.ledger_heard(job, &answer, out),
             Purpose::Poll(job) => self.polled(job, &answer, out),
             Purpose::Put(job, object) => self.put(job, object, &answer, out),
             Purpose::ReadBack(job, object) => self.read_back(job, object, &answer, out),
