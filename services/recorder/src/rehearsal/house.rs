@@ -20,7 +20,7 @@ use storage::embedded::Embedded;
 use storage::keys::Institution;
 use storage::spool::Bound;
 use storage::{Bucket, Identity, Journal, OpenKey, RecordingPath, Spool, Store, Writer, recordings};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -68,20 +68,27 @@ impl Launch for Players {
         }
         let (to, commands) = tokio::io::duplex(64 << 10);
         let (reports, from) = tokio::io::duplex(64 << 10);
-        self.tell.send(Player { commands, reports, join: 0 }).unwrap();
+        self.tell.send(Player::new(commands, reports)).unwrap();
         Ok(Launched { to: Box::new(to), from: Box::new(from), process: None })
     }
 }
 
 /// A media process, played. Dropped, it has died.
 pub(crate) struct Player {
-    commands: DuplexStream,
-    reports: DuplexStream,
+    commands: Box<dyn AsyncRead + Send + Unpin>,
+    reports: Box<dyn AsyncWrite + Send + Unpin>,
     /// The attempt that is spoken of.
     pub(crate) join: u32,
 }
 
 impl Player {
+    pub(crate) fn new(
+        commands: impl AsyncRead + Send + Unpin + 'static,
+        reports: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        Self { commands: Box::new(commands), reports: Box::new(reports), join: 0 }
+    }
+
     pub(crate) async fn next(&mut self) -> Option<Command> {
         soon("a command", wire::read(&mut self.commands)).await.unwrap()
     }
@@ -113,6 +120,11 @@ impl Player {
         self.expect(&["start"]).await;
         self.say(Report::Playing { wall: now() }).await;
         self.expect(&["add", "arrange"]).await;
+        self.init().await;
+    }
+
+    /// Both renditions begin.
+    pub(crate) async fn init(&mut self) {
         for rendition in [Rendition::video(), Rendition::audio()] {
             let picture = (rendition == Rendition::video()).then(media::Canvas::default);
             let bytes = Bytes::from(format!("init of {rendition}"));
@@ -238,6 +250,11 @@ impl House {
         config.recorder.work = folder.path().join("spool");
         let (shop, players, stop) = shop(config, self.shop.desk.store.clone(), &self.herd, false, Bound::default());
         Self { folder, shop, herd: self.herd.clone(), players, stop, address: self.address, s3: JoinSet::new() }
+    }
+
+    /// What this worker is made of, to be changed before it does anything.
+    pub(crate) fn make(&mut self) -> &mut Shop {
+        Arc::get_mut(&mut self.shop).unwrap()
     }
 
     /// The store goes away, connections and all.

@@ -2,6 +2,7 @@
 //! play the media process, speaking its protocol over pipes.
 
 mod claims;
+mod crashes;
 pub(crate) mod house;
 mod ladder;
 mod recordings;
