@@ -86,13 +86,15 @@ async fn a_store_is_watched_until_told_to_stop() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::connect(&config(dir.path(), endpoint)).await.unwrap();
     let stop = CancellationToken::new();
-    let watching = tokio::spawn(watch(store, Duration::from_millis(1), stop.clone()));
+    let (tell, mut fit) = tokio::sync::watch::channel(true);
+    let watching = tokio::spawn(watch(store, Duration::from_millis(1), tell, stop.clone()));
     let deadline = Instant::now() + Duration::from_secs(20);
     // A probe of this store makes some 100 requests.
     while behind.requests() < 500 {
         assert!(Instant::now() < deadline, "only {} requests", behind.requests());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    tokio::time::timeout(Duration::from_secs(20), fit.wait_for(|fit| !fit)).await.unwrap().unwrap();
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), watching).await.unwrap().unwrap();
 }

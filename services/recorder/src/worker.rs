@@ -9,29 +9,31 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Consumer, Delivery, Work};
+use broker::{Delivery, Work};
 use chassis::Sections;
-use events::{Body, Event, Gate, Meta, PolicyId, Verdict};
-use futures_util::future::BoxFuture;
-use session::Room;
+use events::{Body, Gate};
 use storage::recordings::Found;
-use storage::{Spool, Spooled, Store};
+use storage::store::HOURLY;
+use storage::{Spool, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::clerk::{Herald, IN_HASTE};
+use crate::clerk::IN_HASTE;
 use crate::config::Config;
 use crate::epoch;
 use crate::held::Notes;
+use crate::line::{Line, connect, listen};
+use crate::orphans::Orphans;
 use crate::outbox::Outbox;
 use crate::process::{Launch, MediaProgram};
 use crate::steward;
 use crate::take::{Desk, Taken};
 
-/// Between two tries of what the start waits for: with `lectern up`, the store comes up beside us.
+/// Between two tries of what the start waits for: with `lectern up`, the store comes up beside us. And between two looks
+/// whether a full spool has room again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What an earlier run left in the spool is uploaded before anything else for at most so long; then beside it.
@@ -52,27 +54,6 @@ pub(crate) struct Shop {
     pub(crate) launch: Arc<dyn Launch>,
 }
 
-/// The broker, as soon as there is one: recordings go on without.
-#[derive(Debug, Clone)]
-pub(crate) struct Line(watch::Receiver<Option<Broker>>);
-
-impl Line {
-    async fn broker(&self) -> Broker {
-        let mut line = self.0.clone();
-        match line.wait_for(Option::is_some).await.map(|broker| broker.clone()) {
-            Ok(Some(broker)) => broker,
-            // There will be none any more: this worker ends.
-            Ok(None) | Err(_) => std::future::pending().await,
-        }
-    }
-}
-
-impl Herald for Line {
-    fn tell<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<(), broker::Error>> {
-        Box::pin(async move { self.broker().await.publish(event).await })
-    }
-}
-
 /// Runs the recorder until `stop`, and then until every recording has come to its end or to another worker.
 ///
 /// # Errors
@@ -87,7 +68,7 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let notes = Notes::open(&config.recorder.work)?;
     let desk = Desk {
         tenant: config.tenant.clone(),
-        store: store.clone(),
+        store,
         recipients: config.recipients.clone(),
         gate: Mutex::new(Gate::default()),
         notes,
@@ -98,51 +79,50 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
         Some(path) => path.clone(),
         None => PathBuf::from(OURSELVES),
     };
-    let (connected, line) = watch::channel(None);
-    let line = Line(line);
-    let broker_config = config.broker.clone();
     let outbox = Outbox::open(&config.recorder.work.join("outbox"))?;
     let launch = Arc::new(MediaProgram(program));
-    let shop = Arc::new(Shop { config, desk, spool: spool.clone(), outbox, launch });
+    let shop = Arc::new(Shop { config, desk, spool, outbox, launch });
+    // It was asked a moment ago.
+    work(&shop, HOURLY, watch::channel(true).0).await
+}
 
-    let orphans = tokio::task::spawn_blocking(move || spool.orphans()).await??;
+/// Works until told to stop, and then until every recording has come to its end or to another worker. The store is asked
+/// `every` so often whether it is `fit` for recordings.
+///
+/// # Errors
+/// When the spool cannot be read, or the broker will not have us.
+pub(crate) async fn work(shop: &Arc<Shop>, every: Duration, fit: watch::Sender<bool>) -> anyhow::Result<()> {
+    let (stop, store) = (shop.desk.stop.clone(), shop.desk.store.clone());
+    let found = tokio::task::spawn_blocking({
+        let spool = shop.spool.clone();
+        move || spool.orphans()
+    });
+    let mut orphans = Orphans::new(shop.spool.clone(), store.clone(), found.await??);
     let mut beside = JoinSet::new();
-    let mut orphans = Orphans { spool: shop.spool.clone(), store, found: orphans.into() };
     if !orphans.upload(Instant::now() + ORPHANS_FIRST, &stop).await {
-        info!(files = orphans.found.len(), "the rest of what an earlier run left is uploaded beside new work");
+        info!(files = orphans.left(), "the rest of what an earlier run left is uploaded beside new work");
         let stop = stop.clone();
         beside.spawn(async move {
             while !stop.is_cancelled() && !orphans.upload(Instant::now() + ORPHANS_FIRST, &stop).await {}
         });
     }
-    beside.spawn(storage::store::watch(shop.desk.store.clone(), storage::store::HOURLY, stop.clone()));
-    let connecting = connect(broker_config, connected, stop.clone());
-    let (connection, ()) = tokio::join!(connecting, serve_and_tell(&shop, &line));
+    let fitness = fit.subscribe();
+    beside.spawn(storage::store::watch(store, every, fit, stop.clone()));
+    let (connected, line) = watch::channel(None);
+    let line = Line::new(line);
+    // Whoever hands over still hears of its rooms.
+    let hang_up = CancellationToken::new();
+    let connecting = connect(shop.config.broker.clone(), connected, stop, hang_up.clone());
+    let serving = async {
+        serve_and_tell(shop, &line, fitness).await;
+        hang_up.cancel();
+    };
+    let (connection, ()) = tokio::join!(connecting, serving);
     beside.shutdown().await;
     if let Some(broker) = connection? {
         broker.close().await;
     }
     Ok(())
-}
-
-/// Connects, and keeps the connection until the service ends. A broker that will not have us ends the service.
-async fn connect(
-    config: broker::Config,
-    connected: watch::Sender<Option<Broker>>,
-    stop: CancellationToken,
-) -> anyhow::Result<Option<Broker>> {
-    match Broker::connect(&config, stop.clone()).await {
-        Ok(broker) => {
-            connected.send_replace(Some(broker.clone()));
-            stop.cancelled().await;
-            Ok(Some(broker))
-        }
-        Err(broker::Error::Stopped) => Ok(None),
-        Err(why) => {
-            stop.cancel();
-            Err(why.into())
-        }
-    }
 }
 
 /// Waits for a store that is away. None when told to stop meanwhile.
@@ -163,43 +143,11 @@ async fn reach(config: &storage::store::Config, stop: &CancellationToken) -> any
     }
 }
 
-/// What an earlier run left in the spool, whatever epoch it is of.
-pub(crate) struct Orphans {
-    pub(crate) spool: Spool,
-    pub(crate) store: Store,
-    pub(crate) found: std::collections::VecDeque<Spooled>,
-}
-
-impl Orphans {
-    /// Uploads until `until`. True when nothing is left that could be uploaded, or when told to stop.
-    pub(crate) async fn upload(&mut self, until: Instant, stop: &CancellationToken) -> bool {
-        while let Some(orphan) = self.found.front() {
-            info!(key = orphan.key(), size = orphan.size(), "uploading what an earlier run left");
-            match self.spool.upload(&self.store, orphan.clone()).await {
-                Ok(_) => drop(self.found.pop_front()),
-                Err(why) => {
-                    warn!(error = &why as &dyn std::error::Error, "it stays in the spool");
-                    if !why.is_passing() {
-                        self.found.pop_front();
-                    }
-                    if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-                        return true;
-                    }
-                }
-            }
-            if Instant::now() >= until {
-                break;
-            }
-        }
-        self.found.is_empty()
-    }
-}
-
 /// Serves, while events go out; then brings out what is left, in haste. What the broker has not taken by then lies in the
 /// outbox for the next start.
-async fn serve_and_tell(shop: &Arc<Shop>, line: &Line) {
+async fn serve_and_tell(shop: &Arc<Shop>, line: &Line, fit: watch::Receiver<bool>) {
     let served = async {
-        serve(shop, line).await;
+        serve(shop, line, fit).await;
         if tokio::time::timeout(IN_HASTE, shop.outbox.empty()).await.is_err() {
             warn!(events = shop.outbox.pending(), "events wait for the broker; the next start brings them out");
         }
@@ -212,7 +160,7 @@ async fn serve_and_tell(shop: &Arc<Shop>, line: &Line) {
     }
 }
 
-async fn serve(shop: &Arc<Shop>, line: &Line) {
+async fn serve(shop: &Arc<Shop>, line: &Line, mut fit: watch::Receiver<bool>) {
     let slots = usize::from(shop.config.recorder.slots);
     let (tell, mut due) = mpsc::channel(DUE);
     for found in steward::left_behind(&shop.desk).await {
@@ -230,23 +178,39 @@ async fn serve(shop: &Arc<Shop>, line: &Line) {
         if !room {
             debug!("the spool is too full for another recording");
         }
-        let free = if room { slots.saturating_sub(recordings.len()) } else { 0 };
+        let takes = room && *fit.borrow_and_update();
+        let free = if takes { slots.saturating_sub(recordings.len()) } else { 0 };
         tokio::select! {
             biased;
             () = shop.desk.stop.cancelled() => break,
             Some(ended) = recordings.join_next() => report(ended),
+            Ok(()) = fit.changed() => say_whether_fit(*fit.borrow()),
             Some(found) = due.recv(), if free > 0 => {
                 recordings.spawn(resume(shop.clone(), line.clone(), found));
             }
             Some(delivery) = next(shop, line, free), if free > 0 => {
                 recordings.spawn(attend(shop.clone(), line.clone(), delivery));
             }
+            // Nobody tells when the spool has room again.
+            () = tokio::time::sleep(PAUSE), if !room => {}
         }
     }
     drop(steward);
     info!(recordings = recordings.len(), "no more requests; handing over what is being recorded");
     while let Some(ended) = recordings.join_next().await {
         report(ended);
+    }
+}
+
+/// What it holds goes on either way: its objects are read back, and its epochs are its own.
+fn say_whether_fit(fit: bool) {
+    if fit {
+        info!("the store is fit for recordings again; this worker takes requests and recordings as before");
+    } else {
+        error!(
+            "the store is not fit for recordings any more, so this worker goes on with what it holds and takes nothing \
+             else; see what is lacking with `lectern store probe` and mend the store, which is asked again soon"
+        );
     }
 }
 
@@ -278,7 +242,8 @@ async fn attend(shop: Arc<Shop>, line: Line, delivery: Delivery) {
         return;
     };
     // Bound before the claim, so that a stop that follows the request closely is heard.
-    let Ok(room) = line.broker().await.room(&meta.tenant, &meta.room).await else {
+    let binding = async { line.broker().await.room(&meta.tenant, &meta.room).await };
+    let Some(Ok(room)) = shop.desk.stop.run_until_cancelled(binding).await else {
         return; // Told to stop; unsettled, the request goes back.
     };
     let (tell, news) = watch::channel(None);
@@ -336,35 +301,5 @@ async fn resume(shop: Arc<Shop>, line: Line, (path, record, etag): Found) {
             error!(error = &why as &dyn std::error::Error, recording = %path.recording, "cannot be taken over");
         }
         Taken::Park(_) | Taken::GiveBack => {} // Of messages alone.
-    }
-}
-
-/// Hears what is said about the room, for as long as anybody wants to know.
-async fn listen(
-    shop: Arc<Shop>,
-    mut news: Consumer,
-    (meta, policy): (Meta, PolicyId),
-    tell: watch::Sender<Option<Room>>,
-) {
-    while let Some(delivery) = news.next().await {
-        let told = about(&meta, &policy, &delivery.event);
-        let fresh = told.is_some() && shop.desk.admit(&delivery.event) == Verdict::Fresh;
-        // Unsettled, it would come again, and be a repeat.
-        let _ = delivery.settle().await;
-        if let (Some(told), true) = (told, fresh)
-            && tell.send(Some(told)).is_err()
-        {
-            return;
-        }
-    }
-}
-
-/// What an event says to the recording of `policy` in the room run of `meta`.
-pub(crate) fn about(meta: &Meta, policy: &PolicyId, heard: &Event) -> Option<Room> {
-    let same = (&heard.meta.tenant, &heard.meta.session) == (&meta.tenant, &meta.session);
-    match &heard.body {
-        Body::RoomEnded(_) if same => Some(Room::Ended),
-        Body::RecordingStopped(stop) if same && stop.policy == *policy => Some(Room::StopRequested),
-        _ => None,
     }
 }

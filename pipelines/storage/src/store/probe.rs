@@ -11,12 +11,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bucket, Store, StoreError};
 
 /// How often a recorder asks again: an upgrade of the store must not go unnoticed for a lecture.
 pub const HOURLY: Duration = Duration::from_secs(3600);
+
+/// How much oftener a store is asked that was found unfit, so that what a person mends is soon used again.
+const OFTENER: u32 = 12;
 
 /// One thing that a store can do or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -122,19 +126,31 @@ pub(super) async fn probe(store: &Store) -> Result<Report, StoreError> {
     Ok(Report { verdicts })
 }
 
-/// Probes a store `every` so often, [`HOURLY`] for a recorder, until `stop`. A verdict that changes for the worse is an
-/// alarm in the log, one for the better is a piece of news; what runs goes on either way. Meant for a store that passed
-/// its check at the start. A probe that is cut short by `stop` may leave an object below `probe/`.
-pub async fn watch(store: Store, every: Duration, stop: CancellationToken) {
+/// Probes a store `every` so often, [`HOURLY`] for a recorder, until `stop`, and more often while it is unfit. A verdict
+/// that changes for the worse is an alarm in the log, one for the better is a piece of news; `fit` is what there is to
+/// act on. A store that does not answer is as fit as it was. Meant for one that passed its check at the start. A probe
+/// that is cut short by `stop` may leave an object below `probe/`.
+pub async fn watch(store: Store, every: Duration, fit: watch::Sender<bool>, stop: CancellationToken) {
     let mut known = Known::default();
     let rounds = async {
         loop {
-            tokio::time::sleep(every).await;
-            match store.probe().await {
-                Ok(report) => known.changed(&report).into_iter().for_each(tell),
-                Err(why @ StoreError::Unfit(_)) => tracing::error!(%why, "the store cannot be used any more"),
-                Err(why) => tracing::warn!(error = &why as &dyn std::error::Error, "the store could not be probed"),
-            }
+            let pause = if *fit.borrow() { every } else { every / OFTENER };
+            tokio::time::sleep(pause).await;
+            let found = match store.probe().await {
+                Ok(report) => {
+                    known.changed(&report).into_iter().for_each(tell);
+                    report.fit()
+                }
+                Err(why @ StoreError::Unfit(_)) => {
+                    tracing::error!(%why, "the store cannot be used any more");
+                    false
+                }
+                Err(why) => {
+                    tracing::warn!(error = &why as &dyn std::error::Error, "the store could not be probed");
+                    continue;
+                }
+            };
+            fit.send_if_modified(|fit| std::mem::replace(fit, found) != found);
         }
     };
     stop.run_until_cancelled(rounds).await;

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use storage::spool::Level;
 use storage::{Bucket, Receipt, Sealed, Spooled, StoreError};
@@ -14,12 +13,10 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::Place;
+use crate::backoff::pause;
 
 /// Uploads at once: enough to catch up after an outage, few enough to leave the line to the room.
 const AT_ONCE: usize = 4;
-
-/// The longest pause while the store is away: so long after it is back, it is used again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What the journal says of a stretch without a picture.
 pub(super) const NO_ROOM: &str = "no room in the spool: audio alone was kept";
@@ -206,25 +203,6 @@ impl Way {
             // The disk's fault says nothing about the store.
             Err(StoreError::Spool { .. } | StoreError::Spoilt { .. }) => {}
             _ => *away = Away::default(),
-        }
-    }
-}
-
-/// Doubles up to [`LONGEST_PAUSE`]; `chance` spreads its upper half, so that not all recorders come back at once.
-fn pause(times: u32, chance: u8) -> Duration {
-    let whole = Duration::from_millis(500 << times.min(8)).min(LONGEST_PAUSE);
-    whole / 2 + whole / 2 * u32::from(chance) / 256
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_quarter_of_a_minute_and_are_spread() {
-        for times in 0..40 {
-            let whole = Duration::from_millis(500 << times.min(8)).min(LONGEST_PAUSE);
-            assert!(pause(times, 0) == whole / 2 && pause(times, 255) < whole && pause(times, 255) > pause(times, 9));
         }
     }
 }

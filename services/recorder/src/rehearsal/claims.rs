@@ -173,28 +173,10 @@ async fn only_news_of_this_room_run_and_policy_reach_a_session() {
     };
     let ended = Body::RoomEnded(RoomEnded { reason: "closed".into() });
     let policy = &asked(&event).policy;
-    let heard = |body: Body| crate::worker::about(&event.meta, policy, &about(&event, "x", body));
+    let heard = |body: Body| crate::line::about(&event.meta, policy, &about(&event, "x", body));
     assert_eq!(heard(stop("lectures")), Some(Room::StopRequested));
     assert_eq!(heard(stop("seminars")), None);
     assert_eq!(heard(ended.clone()), Some(Room::Ended));
     let elsewhere = about(&request("run-2", plain), "x", ended);
-    assert_eq!(crate::worker::about(&event.meta, policy, &elsewhere), None);
-}
-
-/// What a run that was killed has left is in the store before the next one takes any work.
-#[tokio::test]
-async fn what_an_earlier_run_left_in_the_spool_is_uploaded_first() {
-    let house = House::open().await;
-    let job = house.take(&request("run-1", plain)).await;
-    let key = job.held.path.segment(1, &media::Rendition::video(), 0);
-    let sealed = job.key.seal(b"the last closed segment".to_vec());
-    house.shop.spool.add(&key, &sealed).unwrap();
-
-    let store = &house.shop.desk.store;
-    let found = house.shop.spool.orphans().unwrap().into();
-    let mut orphans = crate::worker::Orphans { spool: house.shop.spool.clone(), store: store.clone(), found };
-    assert!(orphans.upload(std::time::Instant::now() + super::house::SOON, &house.stop).await);
-    let (found, _) = store.get(Bucket::Media, &key, 1 << 20).await.unwrap();
-    assert_eq!(&found, sealed.bytes());
-    assert_eq!(house.shop.spool.waiting().unwrap(), (0, 0));
+    assert_eq!(crate::line::about(&event.meta, policy, &elsewhere), None);
 }
