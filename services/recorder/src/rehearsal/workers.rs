@@ -12,8 +12,9 @@ use broker::{Broker, Work};
 use claim::{Phase, Record};
 use events::{Body, Event, RecordingStopped, RoomEnded};
 use media::Rendition;
+use storage::spool::{Bound, Level};
 use storage::store::{Config, HOURLY};
-use storage::{Bucket, RecordingPath, Store, recordings};
+use storage::{Bucket, RecordingPath, SealKey, Spool, Store, Writer, recordings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -153,6 +154,33 @@ async fn a_worker_whose_store_is_found_unfit_takes_nothing_until_it_is_fit_again
     soon("the better verdict", fit.wait_for(|fit| *fit)).await.unwrap();
     let _request = site.worker.player().await;
     let _takeover = site.worker.player().await;
+    assert!(!working.is_finished());
+}
+
+/// It finds out by itself that what filled the spool has gone.
+#[tokio::test]
+async fn a_worker_whose_spool_was_too_full_takes_requests_again_when_there_is_room() {
+    let mut site = Site::open().await;
+    let folder = site.worker.folder.path().join("small");
+    let spool = Spool::open(&folder).unwrap().bounded(Bound { own: Some(1 << 20), reserve: 0 });
+    let made = site.worker.make();
+    (made.spool, made.config.recorder.slots) = (spool.clone(), 1);
+    let working = AbortOnDropHandle::new(site.works(HOURLY, watch::channel(true).0));
+    let first = request("run-1", |_| {});
+    site.say(&first).await;
+    let mut child = site.worker.player().await;
+    child.go_live().await;
+    let (store, to) = (&site.house.shop.desk.store, &site.house.shop.desk.recipients);
+    let key = SealKey::create(store, &path_of(&first), &Writer::Epoch(99), to).await.unwrap();
+    let fills = spool.add("v1/another/recording.age", &key.seal(vec![7_u8; 880_000])).unwrap();
+    assert_eq!(spool.level(), Level::Low);
+    site.say(&about(&first, "ended", Body::RoomEnded(RoomEnded { reason: "closed".into() }))).await;
+    child.finish().await;
+    site.say(&request("run-2", |_| {})).await;
+    let taken = tokio::time::timeout(Duration::from_secs(3), site.worker.players.recv()).await;
+    assert!(taken.is_err(), "taken into a spool that is too full");
+    spool.discard(&fills);
+    let _second = site.worker.player().await;
     assert!(!working.is_finished());
 }
 
