@@ -1,5 +1,8 @@
 //! Where one track's frames go, across every peer that ever carries it: a new peer after a broken one takes the same
 //! outlet, so that whoever routed the track need not know. Also the place that knows when the track was last heard.
+//!
+//! Before its first key frame a track has nothing to show: its tile shows the person's card. That is no gap of the film,
+//! which goes on, so nobody notes it as one.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,7 +75,7 @@ impl Outlet {
     pub fn route(&self, sink: FrameSink) {
         let old = {
             let mut state = self.state();
-            state.want_key(self.codec);
+            state.want_key(self.codec, Instant::now());
             state.sink.replace(sink)
         };
         // Not under the lock: it may call back into GStreamer.
@@ -89,14 +92,18 @@ impl Outlet {
     pub(crate) fn source_is(&self, source: &gstreamer::Pad) {
         let mut state = self.state();
         state.source = source.downgrade();
-        state.want_key(self.codec);
+        state.want_key(self.codec, Instant::now());
     }
 
     /// A packet of this track has arrived; `gap` when some before it never did: until the next key frame, what comes
     /// shows what never was. Returns the pad to ask for a key frame, when it is time to. Called for each packet, on a
     /// streaming thread, and not for each frame: a parser lets no frame pass before its first key frame.
     pub(crate) fn packet(&self, gap: bool) -> Option<gstreamer::Pad> {
-        let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.packet_at(gap, Instant::now())
+    }
+
+    fn packet_at(&self, gap: bool, now: Instant) -> Option<gstreamer::Pad> {
+        let since = u64::try_from(now.duration_since(self.born).as_millis()).unwrap_or(u64::MAX);
         self.heard.store(since.max(1), Ordering::Relaxed);
         if self.quiet.load(Ordering::Relaxed) && self.quiet.swap(false, Ordering::Relaxed) {
             // Nobody listens: the room is being left.
@@ -104,12 +111,12 @@ impl Outlet {
         }
         let mut state = self.state();
         if gap && matches!(state.key, Key::Had) {
-            state.want_key(self.codec);
+            state.want_key(self.codec, now);
         }
         match state.key {
-            Key::Wanted { ask_at, patience } if state.sink.is_some() && ask_at <= Instant::now() => {
+            Key::Wanted { ask_at, patience } if state.sink.is_some() && ask_at <= now => {
                 let patience_next = (patience * 2).min(LAST_PATIENCE);
-                state.key = Key::Wanted { ask_at: Instant::now() + patience, patience: patience_next };
+                state.key = Key::Wanted { ask_at: now + patience, patience: patience_next };
                 state.source.upgrade()
             }
             Key::Wanted { .. } | Key::Had => None,
@@ -145,10 +152,10 @@ impl Outlet {
 }
 
 impl State {
-    fn want_key(&mut self, codec: Codec) {
+    fn want_key(&mut self, codec: Codec, now: Instant) {
         self.key = match codec.kind() {
             Kind::Audio => Key::Had,
-            Kind::Video => Key::Wanted { ask_at: Instant::now(), patience: FIRST_PATIENCE },
+            Kind::Video => Key::Wanted { ask_at: now, patience: FIRST_PATIENCE },
         };
     }
 }
@@ -225,6 +232,25 @@ mod tests {
         outlet.route(collector().0);
         let askings = (0..100).filter(|_| outlet.packet(false).is_some()).count();
         assert_eq!(askings, 1);
+    }
+
+    #[test]
+    fn askings_grow_to_sixteen_seconds() {
+        gstreamer::init().unwrap();
+        let outlet = Outlet::new(TrackId("t".into()), Codec::Vp8, mpsc::unbounded_channel().0);
+        let pad = gstreamer::Pad::new(gstreamer::PadDirection::Src);
+        outlet.source_is(&pad);
+        outlet.route(collector().0);
+        // A packet each tenth of a second, for a minute.
+        let askings = |gap, begin: Instant| {
+            let asks = |n: &u32| outlet.packet_at(gap && *n == 0, begin + Duration::from_millis(100) * *n).is_some();
+            (0..600).filter(asks).collect::<Vec<_>>()
+        };
+        let begin = Instant::now();
+        assert_eq!(askings(false, begin), [0, 10, 30, 70, 150, 310, 470]);
+        outlet.deliver(frame(1, true));
+        assert!(askings(false, begin + Duration::from_secs(60)).is_empty(), "it has come");
+        assert_eq!(askings(true, begin + Duration::from_secs(120)), [0, 10, 30, 70, 150, 310, 470], "a new gap");
     }
 
     #[test]

@@ -7,13 +7,13 @@ mod guest;
 mod watcher;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gstreamer::prelude::*;
 use gstreamer_sdp::SDPMessage;
-use gstreamer_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
+use gstreamer_webrtc::{WebRTCPeerConnectionState, WebRTCSDPType, WebRTCSessionDescription};
 use guest::{Signal, no_upnp, promised, sender};
 use media::{Codec, TrackId};
 use meeting::Outlet;
@@ -24,7 +24,7 @@ use watcher::Frames;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends one signal, with what the wire shall see of its SSRC and RTP time.
+/// Sends signals, with what the wire shall see of the first one's SSRC and RTP time.
 struct Sender {
     pipeline: gstreamer::Pipeline,
     webrtc: gstreamer::Element,
@@ -37,12 +37,18 @@ struct Sender {
     loses: Arc<AtomicUsize>,
     /// Bytes of RTCP that have come back.
     feedback: Arc<AtomicUsize>,
+    /// Nothing goes out.
+    mute: Arc<AtomicBool>,
 }
 
 impl Sender {
-    fn start(signal: Signal) -> Self {
+    fn start(signals: &[Signal]) -> Self {
+        Self::begin(signals, false)
+    }
+
+    fn begin(signals: &[Signal], mute: bool) -> Self {
         gstreamer::init().expect("GStreamer starts");
-        let (pipeline, webrtc) = sender(&[signal]);
+        let (pipeline, webrtc) = sender(signals);
         let (tell, candidates) = mpsc::unbounded_channel();
         webrtc.connect("on-ice-candidate", false, move |args| {
             let _ = tell.send((args[1].get().expect("a line"), args[2].get().expect("a candidate")));
@@ -63,33 +69,24 @@ impl Sender {
                 map[2..4].copy_from_slice(&number);
             }
         };
-        let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
-        let last = webrtc.static_pad("sink_0").and_then(|pad| pad.peer()).expect("a linked sender");
-        last.add_probe(kinds, move |_, info| {
-            match &mut info.data {
-                Some(gstreamer::PadProbeData::Buffer(buffer)) => rewrite(buffer.make_mut()),
-                Some(gstreamer::PadProbeData::BufferList(list)) => {
-                    let mut whole = gstreamer::BufferList::new();
-                    for buffer in list.iter_owned() {
-                        let mut buffer = buffer;
-                        rewrite(buffer.make_mut());
-                        whole.get_mut().expect("a new list").add(buffer);
-                    }
-                    *list = whole;
-                }
-                _ => {}
-            }
-            gstreamer::PadProbeReturn::Ok
-        });
+        let mute = Arc::new(AtomicBool::new(mute));
+        for pad in webrtc.sink_pads().iter().filter_map(gstreamer::Pad::peer) {
+            let mute = Arc::clone(&mute);
+            let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
+            pad.add_probe(kinds, move |_, _| match mute.load(Ordering::Relaxed) {
+                true => gstreamer::PadProbeReturn::Drop,
+                false => gstreamer::PadProbeReturn::Ok,
+            });
+        }
+        alter(&webrtc.static_pad("sink_0").and_then(|pad| pad.peer()).expect("a linked sender"), rewrite);
         pipeline.set_state(gstreamer::State::Playing).expect("a sender starts");
         let (loses, feedback) = Default::default();
-        Self { pipeline, webrtc, candidates, ssrc, time_shift, number, loses, feedback }
+        Self { pipeline, webrtc, candidates, ssrc, time_shift, number, loses, feedback, mute }
     }
 
     async fn offer(&self) -> String {
-        let pad = self.webrtc.static_pad("sink_0").expect("a line");
         let until = Instant::now() + PATIENCE;
-        while pad.current_caps().is_none() {
+        while self.webrtc.sink_pads().iter().any(|pad| pad.current_caps().is_none()) {
             assert!(Instant::now() < until, "the sender has no caps");
             sleep(Duration::from_millis(10)).await;
         }
@@ -115,11 +112,6 @@ impl Sender {
 
     /// From now on the network loses as [`Sender::loses`] says, and what comes back is counted.
     fn watch_network(&self) {
-        let webrtc = self.webrtc.clone().downcast::<gstreamer::Bin>().expect("a bin");
-        let pad = |factory, pad| {
-            let end = webrtc.iterate_all_by_element_factory_name(factory).into_iter().flatten().next();
-            end.and_then(|end| end.static_pad(pad)).expect("an end of the connection")
-        };
         let (every, sent) = (Arc::clone(&self.loses), AtomicUsize::new(0));
         // RFC 3550 §5.1: the payload type is in the second byte, and never encrypted. What is sent again has another.
         let lost = move |buffer: &gstreamer::BufferRef| {
@@ -128,7 +120,7 @@ impl Sender {
             every > 0 && matches!(map[1] & 0x7f, 96 | 102) && sent.fetch_add(1, Ordering::Relaxed) % every == every - 1
         };
         let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
-        pad("nicesink", "sink").add_probe(kinds, move |_, info| {
+        self.within("nicesink").static_pad("sink").expect("a way out").add_probe(kinds, move |_, info| {
             match &mut info.data {
                 Some(gstreamer::PadProbeData::Buffer(buffer)) if lost(buffer) => {
                     return gstreamer::PadProbeReturn::Handled;
@@ -141,7 +133,7 @@ impl Sender {
             gstreamer::PadProbeReturn::Ok
         });
         let feedback = Arc::clone(&self.feedback);
-        pad("nicesrc", "src").add_probe(kinds, move |_, info| {
+        self.within("nicesrc").static_pad("src").expect("a way in").add_probe(kinds, move |_, info| {
             // RFC 5761 §4: RTCP by its second byte.
             let bytes = |buffer: &gstreamer::BufferRef| {
                 let map = buffer.map_readable().expect("a packet");
@@ -157,53 +149,91 @@ impl Sender {
         });
     }
 
-    /// From now on each fourth packet is against RFC 3550, though rightly encrypted: by turns of another version, and with
-    /// more padding than it has bytes. Reports speak of another century. Returns how many packets and reports it were.
-    fn lie(&self) -> [Arc<AtomicUsize>; 2] {
-        let webrtc = self.webrtc.clone().downcast::<gstreamer::Bin>().expect("a bin");
-        let encrypts = webrtc.iterate_all_by_element_factory_name("srtpenc").into_iter().flatten().next();
-        let encrypts = encrypts.expect("an encoder of SRTP");
-        let counts: [Arc<AtomicUsize>; 2] = Default::default();
-        for pad in encrypts.sink_pads() {
-            let (sent, counts) = (AtomicUsize::new(0), counts.clone());
-            let spoil = move |buffer: &mut gstreamer::BufferRef| {
+    /// From now on each fourth packet is against RFC 3550: by turns of another version and with more padding than it has
+    /// bytes, both rightly encrypted; and, by somebody on the way, with an extension longer than itself, which no encoder of
+    /// SRTP lets out. Returns how many there were.
+    fn lie(&self) -> Arc<AtomicUsize> {
+        let (spoilt, sent) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let counted = Arc::clone(&spoilt);
+        // RFC 5761 §4: RTP and RTCP by their second byte.
+        let turn = |map: &[u8], sent: &AtomicUsize| {
+            let nth = if (192..224).contains(&map[1]) { 0 } else { sent.fetch_add(1, Ordering::Relaxed) };
+            (nth % 4 == 3).then_some(nth / 4 % 3)
+        };
+        for pad in self.within("srtpenc").sink_pads() {
+            let sent = AtomicUsize::new(0);
+            alter(&pad, move |buffer| {
                 let mut map = buffer.map_writable().expect("a packet");
-                // RFC 5761 §4: a sender's report.
-                if map[1] == 200 {
-                    map[8..16].copy_from_slice(&[0xff; 8]);
-                    counts[1].fetch_add(1, Ordering::Relaxed);
-                    return;
-                }
-                let nth = sent.fetch_add(1, Ordering::Relaxed);
-                if nth % 4 == 3 && !(192..224).contains(&map[1]) {
-                    counts[0].fetch_add(1, Ordering::Relaxed);
-                    if nth % 8 == 3 {
-                        map[0] = map[0] & 0x3f | 0xc0;
-                    } else {
+                match turn(&map, &sent) {
+                    Some(0) => map[0] = map[0] & 0x3f | 0xc0,
+                    Some(1) => {
                         map[0] |= 0x20;
                         let last = map.len() - 1;
                         map[last] = 0xff;
                     }
-                }
-            };
-            let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
-            pad.add_probe(kinds, move |_, info| {
-                match &mut info.data {
-                    Some(gstreamer::PadProbeData::Buffer(buffer)) => spoil(buffer.make_mut()),
-                    Some(gstreamer::PadProbeData::BufferList(list)) => {
-                        let mut whole = gstreamer::BufferList::new();
-                        for mut buffer in list.iter_owned() {
-                            spoil(buffer.make_mut());
-                            whole.get_mut().expect("a new list").add(buffer);
-                        }
-                        *list = whole;
-                    }
                     _ => {}
                 }
-                gstreamer::PadProbeReturn::Ok
             });
         }
-        counts
+        // In the same turns, as each packet comes by here after that.
+        alter(&self.within("nicesink").static_pad("sink").expect("a way out"), move |buffer| {
+            let mut map = buffer.map_writable().expect("a packet");
+            if map[0] < 128 {
+                return;
+            }
+            let turn = turn(&map, &sent);
+            counted.fetch_add(usize::from(turn.is_some()), Ordering::Relaxed);
+            if turn == Some(2) {
+                map[0] |= 0x10;
+                map[14..16].fill(0xff);
+            }
+        });
+        spoilt
+    }
+
+    /// From now on reports say what Janus would say, a time of arrival here (webrtcbin 1.22 counts RTP time twice in them);
+    /// but those of the first signal are [`Misreports::later`] than they should be.
+    fn misreport(&self) -> Misreports {
+        let lies = Misreports::default();
+        let sent = Arc::new(Mutex::new(HashMap::<[u8; 4], (u32, Instant)>::new()));
+        for pad in self.within("srtpenc").sink_pads() {
+            let (lies, own, sent) = (lies.clone(), Arc::clone(&self.ssrc), Arc::clone(&sent));
+            alter(&pad, move |buffer| {
+                let mut map = buffer.map_writable().expect("a packet");
+                let mut sent = sent.lock().expect("no panic in a probe");
+                let four = |at: usize| <[u8; 4]>::try_from(&map[at..at + 4]).expect("four bytes");
+                if !(192..224).contains(&map[1]) {
+                    sent.insert(four(8), (u32::from_be_bytes(four(4)), Instant::now()));
+                    return;
+                }
+                // RFC 3550 §6.4.1: a sender's report has its SSRC in bytes 4 to 7, then NTP time, then RTP time.
+                let ssrc = four(4);
+                let Some((rtp, at)) = sent.get(&ssrc).filter(|_| map[1] == 200) else { return };
+                let first = ssrc == own.load(Ordering::Relaxed).to_be_bytes();
+                let rate = if first { 48 } else { 90 };
+                let since = u32::try_from(at.elapsed().as_millis()).expect("a short while") * rate;
+                map[16..20].copy_from_slice(&rtp.wrapping_add(since).to_be_bytes());
+                if first {
+                    let later = lies.later.load(Ordering::Relaxed);
+                    let time = u64::from_be_bytes(map[8..16].try_into().expect("eight bytes"));
+                    let time = if later == u64::MAX { later } else { time.wrapping_add(later) };
+                    map[8..16].copy_from_slice(&time.to_be_bytes());
+                    lies.told.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        lies
+    }
+
+    /// The first element of this kind within the sender's webrtcbin.
+    fn within(&self, factory: &str) -> gstreamer::Element {
+        let webrtc = self.webrtc.clone().downcast::<gstreamer::Bin>().expect("a bin");
+        webrtc
+            .iterate_all_by_element_factory_name(factory)
+            .into_iter()
+            .flatten()
+            .next()
+            .expect("a connection's element")
     }
 
     /// As a server would ask for it that does not pass RTCP on. (Here RTCP cannot: the sender's `rtpfunnel` knows only
@@ -216,6 +246,34 @@ impl Sender {
     fn hold(&self, hold: bool) {
         self.pipeline.by_name("valve0").expect("a valve").set_property("drop", hold);
     }
+}
+
+/// What a sender's reports say of its clock, and how many there were.
+#[derive(Clone, Default)]
+struct Misreports {
+    /// In 2^-32 s, as NTP counts; all ones stand for themselves.
+    later: Arc<AtomicU64>,
+    told: Arc<AtomicUsize>,
+}
+
+/// Has `alter` see and change every packet that passes `pad`.
+fn alter(pad: &gstreamer::Pad, alter: impl Fn(&mut gstreamer::BufferRef) + Send + Sync + 'static) {
+    let kinds = gstreamer::PadProbeType::BUFFER | gstreamer::PadProbeType::BUFFER_LIST;
+    pad.add_probe(kinds, move |_, info| {
+        match &mut info.data {
+            Some(gstreamer::PadProbeData::Buffer(buffer)) => alter(buffer.make_mut()),
+            Some(gstreamer::PadProbeData::BufferList(list)) => {
+                let mut whole = gstreamer::BufferList::new();
+                for mut buffer in list.iter_owned() {
+                    alter(buffer.make_mut());
+                    whole.get_mut().expect("a new list").add(buffer);
+                }
+                *list = whole;
+            }
+            _ => {}
+        }
+        gstreamer::PadProbeReturn::Ok
+    });
 }
 
 impl Drop for Sender {
@@ -250,9 +308,12 @@ fn again(offer: &str, version: u32, direction: &str, ssrc: u32) -> String {
 /// Our peer, connected to a sender, with what it tells.
 struct Ours {
     peer: RecvPeer,
+    /// Of the first line, as is `mid`.
     frames: Frames,
     outlet: Arc<Outlet>,
     mid: String,
+    /// The second line's, where there is one.
+    second: Option<(Frames, Arc<Outlet>)>,
     told: Vec<PeerEvent>,
     /// Whether the sender is told of wanted key frames as by a server's own word, and not by RTCP alone.
     serves_key_frames: bool,
@@ -262,15 +323,28 @@ impl Ours {
     async fn start(codec: Codec) -> Self {
         let time = graph::Timebase::start().expect("GStreamer starts");
         let peer = RecvPeer::start("test", &time).await.expect("a peer");
+        let (frames, outlet) = Self::way_out(codec);
+        Self { peer, frames, outlet, second: None, mid: String::new(), told: Vec::new(), serves_key_frames: false }
+    }
+
+    /// Takes a second signal too.
+    fn and(mut self, codec: Codec) -> Self {
+        self.second = Some(Self::way_out(codec));
+        self
+    }
+
+    fn way_out(codec: Codec) -> (Frames, Arc<Outlet>) {
         let outlet = Arc::new(Outlet::new(TrackId("t".into()), codec, mpsc::unbounded_channel().0));
         let frames = Frames::new(codec);
         outlet.route(frames.sink());
-        Self { peer, frames, outlet, mid: String::new(), told: Vec::new(), serves_key_frames: false }
+        (frames, outlet)
     }
 
     async fn answer(&mut self, offer: &str) -> String {
-        offer.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("a mid").clone_into(&mut self.mid);
-        let tracks = HashMap::from([(self.mid.clone(), Arc::clone(&self.outlet))]);
+        let mids: Vec<_> = offer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::to_owned).collect();
+        mids[0].clone_into(&mut self.mid);
+        let outlets = std::iter::once(&self.outlet).chain(self.second.as_ref().map(|(_, outlet)| outlet));
+        let tracks: HashMap<_, _> = mids.into_iter().zip(outlets.map(Arc::clone)).collect();
         self.peer.answer(offer, &tracks).await.expect("an answer")
     }
 
@@ -295,6 +369,25 @@ impl Ours {
                 () = sleep(Duration::from_millis(20)) => {}
             }
         }
+    }
+
+    /// How long after a flash (of the second line) each beep (of the first) begins, in what came after the first `passed`
+    /// frames of both. Both come each second, so it is less than one.
+    fn apart(&self, passed: [usize; 2]) -> Vec<Duration> {
+        let heard = Frames::new(Codec::Opus);
+        self.frames.all().split_off(passed[0]).into_iter().for_each(heard.sink());
+        let pictures = &self.second.as_ref().expect("a picture").0;
+        let from: Duration = gstreamer::ClockTime::from_nseconds(pictures.all()[passed[1]].pts.0).into();
+        // A picture is decoded from the first on.
+        let flash = *watcher::onsets(&pictures.decode()).last().expect("a flash");
+        assert!(flash >= from, "no flash among the last pictures");
+        let after = |beep: Duration| (beep + PATIENCE - flash).subsec_nanos();
+        watcher::onsets(&heard.decode()).into_iter().map(|beep| Duration::from_nanos(after(beep).into())).collect()
+    }
+
+    /// How many frames of each line there are.
+    fn counts(&self) -> [usize; 2] {
+        [self.frames.len(), self.second.as_ref().map_or(0, |(frames, _)| frames.len())]
     }
 
     fn keys_wanted(&self) -> usize {
@@ -402,7 +495,7 @@ impl Drop for Bare {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_was_inactive_carries_somebody_else() {
-    let mut sender = Sender::start(Signal::Opus);
+    let mut sender = Sender::start(&[Signal::Opus]);
     let mut ours = Ours::start(Codec::Opus).await;
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
     sender.take(&ours.answer(&offer).await).await;
@@ -426,7 +519,7 @@ async fn a_line_that_was_inactive_carries_somebody_else() {
 /// The trap itself, in 1.22: fixed by 77e01571c8 (1.24). When this fails, munging `inactive` may go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_munging_the_line_stays_dead() {
-    let mut sender = Sender::start(Signal::Opus);
+    let mut sender = Sender::start(&[Signal::Opus]);
     let mut bare = Bare::start();
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
     let (answer, error) = bare.answer(&offer).await;
@@ -454,7 +547,7 @@ fn forged(offer: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_certificate_gets_nothing_through() {
-    let mut sender = Sender::start(Signal::Opus);
+    let mut sender = Sender::start(&[Signal::Opus]);
     let mut ours = Ours::start(Codec::Opus).await;
     let offer = forged(&sender.offer().await);
     sender.take(&ours.answer(&offer).await).await;
@@ -467,7 +560,7 @@ async fn a_forged_certificate_gets_nothing_through() {
 /// The hole itself, fixed by 30eba41add (1.28.5). When this fails, webrtcbin checks by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_gate_a_forged_certificate_passes() {
-    let mut sender = Sender::start(Signal::Opus);
+    let mut sender = Sender::start(&[Signal::Opus]);
     let mut bare = Bare::start();
     let (answer, error) = bare.answer(&forged(&sender.offer().await)).await;
     assert_eq!(error, None);
@@ -477,7 +570,7 @@ async fn without_the_gate_a_forged_certificate_passes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_ssrc_takes_over_the_track_from_a_key_frame_on() {
-    let mut sender = Sender::start(Signal::Vp8(0x00c8_1e1e));
+    let mut sender = Sender::start(&[Signal::Vp8(0x00c8_1e1e)]);
     let mut ours = Ours::start(Codec::Vp8).await;
     ours.serves_key_frames = true;
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
@@ -501,7 +594,7 @@ async fn a_new_ssrc_takes_over_the_track_from_a_key_frame_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_route_gets_its_key_frame_by_rtcp() {
-    let mut sender = Sender::start(Signal::H264(0x001e_1ec8));
+    let mut sender = Sender::start(&[Signal::H264(0x001e_1ec8)]);
     let mut ours = Ours::start(Codec::H264).await;
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
     sender.take(&ours.answer(&offer).await).await;
@@ -534,7 +627,7 @@ async fn a_late_route_gets_its_key_frame_by_rtcp() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parameter_sets_that_nobody_took_are_there_for_the_late_route() {
-    let mut sender = Sender::start(Signal::H264Once(0x001e_1ec8));
+    let mut sender = Sender::start(&[Signal::H264Once(0x001e_1ec8)]);
     let mut ours = Ours::start(Codec::H264).await;
     ours.outlet.unroute();
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
@@ -554,7 +647,7 @@ async fn parameter_sets_that_nobody_took_are_there_for_the_late_route() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_lost_on_the_way_is_sent_again() {
-    let mut sender = Sender::start(Signal::Vp8(0x00c8_1e1e));
+    let mut sender = Sender::start(&[Signal::Vp8(0x00c8_1e1e)]);
     sender.sends_again();
     let mut ours = Ours::start(Codec::Vp8).await;
     let offer = sender.offer().await;
@@ -582,22 +675,21 @@ fn longest_step(frames: &[media::Frame]) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn packets_and_reports_that_are_against_the_rules_are_dropped_and_the_rest_goes_on() {
-    let mut sender = Sender::start(Signal::Opus);
+async fn packets_that_are_against_the_rules_are_dropped_and_counted_and_the_rest_goes_on() {
+    let mut sender = Sender::start(&[Signal::Opus]);
     let mut ours = Ours::start(Codec::Opus).await;
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
     sender.take(&ours.answer(&offer).await).await;
     ours.until(&mut sender, "frames", |ours| ours.frames.len() > 25).await;
-    let [packets, reports] = sender.lie();
+    assert_eq!(ours.peer.refused(), 0, "a packet that is in order was refused");
+    let packets = sender.lie();
     let before = ours.frames.len();
-    // Reports come each five seconds or so.
-    ours.until(&mut sender, "frames and a report", |ours| {
-        ours.frames.len() > before + 150 && reports.load(Ordering::Relaxed) > 0
-    })
-    .await;
+    ours.until(&mut sender, "frames", |ours| ours.frames.len() > before + 200).await;
+    sender.hold(true);
     let _ = timeout(Duration::from_secs(1), ours.until(&mut sender, "", |_| false)).await;
     let spoilt = packets.load(Ordering::Relaxed);
     assert!(spoilt > 40, "only {spoilt} packets were spoilt");
+    assert_eq!(ours.peer.refused(), spoilt as u64);
     assert!(!ours.told.iter().any(|event| matches!(event, PeerEvent::Broke(_))), "{:?}", ours.told);
     let after = ours.frames.all().split_off(before);
     let step = longest_step(&after);
@@ -608,9 +700,83 @@ async fn packets_and_reports_that_are_against_the_rules_are_dropped_and_the_rest
     ours.peer.stop().await.expect("a peer stops");
 }
 
+/// Sound and picture of one sender, sound first, connected and reported on.
+async fn both() -> (Sender, Ours, Misreports) {
+    // What is made before there is a connection would come at once after it, which no server does.
+    let mut sender = Sender::begin(&[Signal::Opus, Signal::Vp8(0x00c8_1e1e)], true);
+    let mut ours = Ours::start(Codec::Opus).await.and(Codec::Vp8);
+    let offer = sender.offer().await;
+    sender.take(&ours.answer(&offer).await).await;
+    let webrtc = sender.webrtc.clone();
+    let state = move || webrtc.property::<WebRTCPeerConnectionState>("connection-state");
+    ours.until(&mut sender, "connection", |_| state() == WebRTCPeerConnectionState::Connected).await;
+    let reports = sender.misreport();
+    sender.mute.store(false, Ordering::Relaxed);
+    ours.until(&mut sender, "sound and picture", |ours| ours.counts().iter().all(|count| *count > 15)).await;
+    ours.until(&mut sender, "two reports", |_| reports.told.load(Ordering::Relaxed) > 1).await;
+    (sender, ours, reports)
+}
+
+/// How far sound and picture are apart in the next three seconds.
+async fn apart(sender: &mut Sender, ours: &mut Ours) -> Vec<Duration> {
+    let before = ours.counts();
+    ours.until(sender, "frames", |ours| ours.counts()[0] > before[0] + 150 && ours.counts()[1] > before[1] + 40).await;
+    let apart = ours.apart(before);
+    assert!(apart.len() >= 2, "only {} beeps", apart.len());
+    apart
+}
+
+/// How far apart two moments of a second that comes again and again are.
+fn between(one: Duration, other: Duration) -> Duration {
+    one.abs_diff(other).min(Duration::from_secs(1) - one.abs_diff(other))
+}
+
+/// Sound and picture are together when they are as they were, give or take this.
+const TOGETHER: Duration = Duration::from_millis(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_from_another_century_does_not_part_sound_from_picture() {
+    let (mut sender, mut ours, reports) = both().await;
+    let second = 1_u64 << 32;
+    let began = apart(&mut sender, &mut ours).await[0];
+    // A step of a picture, one of sound, and what an encoder looks ahead.
+    assert!(between(began, Duration::ZERO) < Duration::from_millis(67 + 20 + 20), "{began:?}");
+    // What is believed comes last, and shows that reports are read at all.
+    let believed = 12 * second / 5;
+    for later in [0, 60 * second + believed, u64::MAX, believed] {
+        reports.later.store(later, Ordering::Relaxed);
+        let told = reports.told.load(Ordering::Relaxed);
+        ours.until(&mut sender, "a report", |_| reports.told.load(Ordering::Relaxed) > told).await;
+        // What was in the jitter buffer may still come as it was.
+        let _ = timeout(Duration::from_millis(500), ours.until(&mut sender, "", |_| false)).await;
+        let apart: Vec<_> =
+            apart(&mut sender, &mut ours).await.into_iter().map(|apart| between(apart, began)).collect();
+        let wanted = if later == believed { Duration::from_millis(400) } else { Duration::ZERO };
+        assert!(apart.iter().all(|apart| apart.abs_diff(wanted) < TOGETHER), "{later:#x} later: {apart:?}");
+    }
+    assert!(!ours.told.iter().any(|event| matches!(event, PeerEvent::Broke(_))), "{:?}", ours.told);
+    ours.peer.stop().await.expect("a peer stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jump_of_rtp_time_does_not_part_sound_from_picture() {
+    let (mut sender, mut ours, reports) = both().await;
+    let began = apart(&mut sender, &mut ours).await[0];
+    sender.time_shift.store(1 << 31, Ordering::Relaxed);
+    let _ = timeout(Duration::from_millis(500), ours.until(&mut sender, "", |_| false)).await;
+    let jumped = apart(&mut sender, &mut ours).await;
+    let told = reports.told.load(Ordering::Relaxed);
+    ours.until(&mut sender, "a report", |_| reports.told.load(Ordering::Relaxed) > told).await;
+    let _ = timeout(Duration::from_millis(500), ours.until(&mut sender, "", |_| false)).await;
+    let reported = apart(&mut sender, &mut ours).await;
+    let together = |apart: &Duration| between(*apart, began) < TOGETHER;
+    assert!(jumped.iter().chain(&reported).all(together), "{began:?}; after the jump {jumped:?}, then {reported:?}");
+    ours.peer.stop().await.expect("a peer stops");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_that_begin_anew_lose_nothing() {
-    let mut sender = Sender::start(Signal::Opus);
+    let mut sender = Sender::start(&[Signal::Opus]);
     // Eight seconds before the end of the numbers.
     sender.number.store(65_136, Ordering::Relaxed);
     let mut ours = Ours::start(Codec::Opus).await;
@@ -629,7 +795,7 @@ async fn numbers_that_begin_anew_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_jump_of_rtp_time_leaves_no_hole_of_hours() {
-    let mut sender = Sender::start(Signal::Opus);
+    let mut sender = Sender::start(&[Signal::Opus]);
     let mut ours = Ours::start(Codec::Opus).await;
     let offer = again(&sender.offer().await, 1, "sendonly", 1111);
     sender.take(&ours.answer(&offer).await).await;

@@ -12,9 +12,13 @@
 //! No STUN or TURN server is ever asked: an SFU has addresses of its own, and a recorder that asks strangers for its
 //! own tells them about the meeting. No router is asked by UPnP either. Media comes by UDP alone: the process that decodes
 //! it may neither listen for TCP nor connect to more than the meeting's server.
+//!
+//! A frame's time is when its packet arrived, smoothed by RTP time. A sender's reports (NTP) only move its streams against
+//! each other, and by no more than three seconds.
 
 mod branch;
 pub mod fingerprint;
+mod rules;
 pub mod sdp;
 
 use std::collections::HashMap;
@@ -35,6 +39,7 @@ use tokio::time::timeout;
 
 use self::branch::Receiver;
 use self::fingerprint::Fingerprint;
+use self::rules::Refused;
 use self::sdp::{Offer, SdpError};
 use crate::outlet::{Outlet, ask_for_key};
 
@@ -46,6 +51,10 @@ const JITTER: u32 = 400;
 /// each half second (RFC 4585 §3.5.2): too late for [`JITTER`], and for Janus, which keeps packets for 200 ms. This is one
 /// each 50 ms while packets are missing. Without loss it changes nothing: regular packets stay five seconds apart.
 const FEEDBACK: f64 = 32_000.0;
+
+/// What a sender's reports say of its streams is believed up to here. rtpbin would take the same today; a report that is
+/// farther off comes from a broken clock or a liar, and no delay on the way is that long.
+const FARTHEST_APART: Duration = Duration::from_secs(3);
 
 /// How long webrtcbin may take to think about a description.
 const THINKING: Duration = Duration::from_secs(10);
@@ -97,6 +106,7 @@ pub struct RecvPeer {
     webrtc: gstreamer::Element,
     shared: Arc<Shared>,
     signals: mpsc::UnboundedReceiver<PeerEvent>,
+    refused: Refused,
 }
 
 /// What the threads of GStreamer and the owner both see.
@@ -143,6 +153,8 @@ impl RecvPeer {
         webrtc.set_property("bundle-policy", WebRTCBundlePolicy::MaxBundle);
         webrtc.set_property("latency", JITTER);
         keep_quiet(&webrtc);
+        let refused = Refused::default();
+        refused.watch(&webrtc);
         pipeline.gst().add(&webrtc).map_err(|_| PeerError::Graph("add webrtcbin"))?;
         let (tell, signals) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { lines: Mutex::default(), branches: AtomicU64::new(0), tell });
@@ -150,7 +162,7 @@ impl RecvPeer {
         let pipeline = tokio::task::spawn_blocking(move || pipeline.play(STATE).map(|()| pipeline))
             .await
             .map_err(|_| PeerError::Graph("start a thread"))??;
-        Ok(Self { pipeline, bus, webrtc, shared, signals })
+        Ok(Self { pipeline, bus, webrtc, shared, signals, refused })
     }
 
     /// Takes an offer, the first or a later one, and returns the answer for the wire. `tracks` says which outlet each
@@ -172,7 +184,7 @@ impl RecvPeer {
             .and_then(|answer| answer.sdp().as_text().ok())
             .ok_or_else(|| refused("create-answer", "it gave no answer"))?;
         self.describe("set-local-description", WebRTCSDPType::Answer, &answer).await?;
-        self.hasten_feedback();
+        self.set_up_rtp();
         Ok(offer.restore(&answer)?)
     }
 
@@ -214,13 +226,24 @@ impl RecvPeer {
     /// When it hangs: what is left of it is leaked.
     pub async fn stop(self) -> Result<(), PeerError> {
         self.shared.lines().clear();
+        let packets = self.refused();
+        if packets > 0 {
+            tracing::warn!(peer = %self.pipeline.gst().name(), packets, "packets against RFC 3550 were dropped");
+        }
         Ok(self.pipeline.stop(STATE).await?)
     }
 
-    /// Lets requests for lost packets out at once.
-    fn hasten_feedback(&self) {
+    /// How many packets have been dropped because their version, their extension or their padding is against RFC 3550.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.count()
+    }
+
+    /// Lets requests for lost packets out at once, and sets how far reports are believed.
+    fn set_up_rtp(&self) {
         let Some(bin) = self.webrtc.downcast_ref::<gstreamer::Bin>() else { return };
         for rtpbin in bin.iterate_all_by_element_factory_name("rtpbin").into_iter().flatten() {
+            rtpbin.set_property("max-ts-offset", i64::try_from(FARTHEST_APART.as_nanos()).unwrap_or(i64::MAX));
             // One session: every line is bundled into it.
             if let Some(session) = rtpbin.emit_by_name::<Option<glib::Object>>("get-internal-session", &[&0_u32]) {
                 session.set_property("rtcp-fraction", FEEDBACK);
