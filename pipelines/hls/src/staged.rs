@@ -19,6 +19,9 @@ const MOST_STAGED: usize = 4;
 /// The live epoch may be listed so much past a beginning and still go on there: about a part.
 const TWICE: Duration = Duration::from_millis(600);
 
+/// Where a worker stops, its sound and its picture end up to so far apart: two pictures at 25 a second.
+const FRAYED: Duration = Duration::from_millis(80);
+
 /// All that a higher epoch has pushed, until viewers go on with it.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
@@ -192,7 +195,8 @@ impl Webinar {
             let mut parts = stream.open.take(number);
             parts.truncate(count);
             let short = Segment { parts: Vec::new(), ..short };
-            stream.push(if whole(&parts, lasts) { Segment { parts, ..short } } else { short });
+            let here = sum(&parts).abs_diff(lasts) <= FRAYED;
+            stream.push(if here { Segment { parts, ..short } } else { short });
         }
     }
 }
