@@ -140,7 +140,8 @@ pub(crate) async fn gather(
 ) -> Result<Gathered, FinalizeError> {
     let lying = Lying::list(store, path).await?;
     let mut gathered = Gathered::default();
-    for number in 1..=record.epoch {
+    // A record that somebody put back from a backup knows fewer epochs than there are.
+    for number in 1..=record.epoch.max(lying.last_epoch(path)) {
         Reading { store, path, lying: &lying, number, into: &mut gathered }.epoch(record, identity).await?;
     }
     let there = gathered.epochs.iter().map(|epoch| epoch.number);
@@ -166,6 +167,13 @@ impl Lying {
             media: media.into_iter().map(|entry| (entry.key, entry.size)).collect(),
             keys: keys.into_iter().map(|entry| entry.key).collect(),
         })
+    }
+
+    /// The highest epoch of which anything lies here.
+    fn last_epoch(&self, path: &RecordingPath) -> u32 {
+        let live = format!("{}live/", path.prefix());
+        let numbers = self.media.range(live.clone()..).map_while(|(key, _)| key.strip_prefix(&live));
+        numbers.filter_map(|rest| rest.split('/').next()?.parse().ok()).max().unwrap_or(0)
     }
 
     /// Everything in the folder of `key`.

@@ -127,6 +127,17 @@ async fn a_recording_without_any_key_waits_for_its_keys() {
     assert!(matches!(studio.finalize().await, Outcome::Ready { complete: true, .. }));
 }
 
+/// Somebody put back the record of a day when there was one epoch only.
+#[tokio::test]
+async fn a_record_that_is_older_than_its_recording_hides_no_epoch() {
+    let studio = Studio::open().await;
+    studio.record(1, &Film::shoot(0, 96, Style::Live), Vec::new()).await;
+    studio.record(2, &Film::shoot(96, 96, Style::Live), Vec::new()).await;
+    studio.end(1).await;
+    assert!(matches!(studio.finalize().await, Outcome::Ready { complete: true, .. }));
+    assert_eq!(pictures(&studio.open_final().await).len(), 192);
+}
+
 #[tokio::test]
 async fn nothing_captured_is_empty_and_has_no_file() {
     let studio = Studio::open().await;
