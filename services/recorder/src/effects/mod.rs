@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meeting::JoinSpec;
-use session::{Action, Ending, Fault, Input, Meeting, Object, Outcome, Pipeline, Release, State, Storage};
+use session::{
+    Action, Ending, Fault, Input, Meeting, Object, Outcome, Pipeline, Reason, Release, Room, State, Storage,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -70,8 +72,8 @@ struct HeardOf {
     shutdown: bool,
     /// This worker is ill.
     illness: bool,
-    /// Somebody said that the recording is over.
-    end: bool,
+    /// Why somebody said, first, that the recording is over. A host who removes the recorder says so: nobody is sent again.
+    end: Option<Reason>,
     /// A segment of this epoch is stored.
     stored: bool,
 }
@@ -158,7 +160,9 @@ impl Effects {
         self.log.note(input, at);
         match input {
             Input::Shutdown => self.heard_of.shutdown = true,
-            Input::Room(_) => self.heard_of.end = true,
+            Input::Room(Room::StopRequested) => _ = self.heard_of.end.get_or_insert(Reason::Stopped),
+            Input::Room(Room::Ended) => _ = self.heard_of.end.get_or_insert(Reason::RoomEnded),
+            Input::Meeting(Meeting::Removed) => _ = self.heard_of.end.get_or_insert(Reason::Removed),
             Input::Meeting(Meeting::Lost(Fault::Worker, _)) | Input::Pipeline(Pipeline::Broke(Fault::Worker, _)) => {
                 self.heard_of.illness = true;
             }

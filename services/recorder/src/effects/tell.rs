@@ -47,7 +47,7 @@ impl Effects {
     pub(super) fn finished(&mut self, outcome: Outcome) {
         self.came_to_nothing();
         let (phase, why) = match outcome {
-            Outcome::Complete => (Phase::Ended, None),
+            Outcome::Complete => (Phase::Ended, self.heard_of.end.filter(|why| *why == Reason::Removed)),
             Outcome::Cut(why) => (Phase::Ended, Some(why)),
             // Earlier epochs may hold something, if only in a spool, and this is why there is no more.
             Outcome::Empty(why) if self.job.held.earlier() => (Phase::Ended, Some(why)),
@@ -98,7 +98,7 @@ impl Effects {
     /// it; true then.
     pub(super) fn left_to_others(&self, outcome: Outcome) -> bool {
         let record = &self.job.held.record;
-        let over = outcome == Outcome::HandedOver && self.offered && self.heard_of.end;
+        let over = outcome == Outcome::HandedOver && self.offered && self.heard_of.end.is_some();
         if over {
             let last = self.last_resort();
             self.clerk.put(Duty::GiveUp(last));
@@ -111,12 +111,9 @@ impl Effects {
     /// If nobody goes on: what there is becomes a film.
     fn last_resort(&self) -> LastResort {
         let record = &self.job.held.record;
+        let ours = if self.heard_of.shutdown { Reason::WorkerStopped } else { Reason::WorkerBroken };
         let (phase, reason, body) = match self.job.held.earlier() || self.keeper.captured() {
-            true if self.heard_of.end => (Phase::Ended, Reason::RoomEnded, Body::EpochStored(record.stored(true))),
-            true => {
-                let why = if self.heard_of.shutdown { Reason::WorkerStopped } else { Reason::WorkerBroken };
-                (Phase::Ended, why, Body::EpochStored(record.stored(true)))
-            }
+            true => (Phase::Ended, self.heard_of.end.unwrap_or(ours), Body::EpochStored(record.stored(true))),
             false => (Phase::Failed, Reason::WorkerBroken, failed(record, Reason::WorkerBroken, true)),
         };
         LastResort { phase, reason, tell: std::iter::once(body).chain(self.stream_ended()).collect() }

@@ -113,7 +113,8 @@ async fn a_recorder_that_is_kicked_keeps_what_it_has_and_does_not_come_back() {
     child.see(Seen::Removed).await;
     child.finish().await;
     recording.ends().await;
-    assert_eq!(house.record_of(&recording.path).await.phase, Phase::Ended);
+    let record = house.record_of(&recording.path).await;
+    assert_eq!((record.phase, record.reason.as_deref()), (Phase::Ended, Some("removed")));
     assert_eq!(house.journal(&recording).await.entries.len(), 2);
     assert_eq!(house.told().last(), Some(&"epoch.stored"));
     assert!(house.players.try_recv().is_err(), "it came back");

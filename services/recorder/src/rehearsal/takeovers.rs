@@ -310,6 +310,29 @@ async fn a_room_that_ends_while_nobody_has_taken_over_ends_the_recording() {
     assert_eq!(epochs_stored(&house), [(1, true)]);
 }
 
+/// As a host's word counts without a hand-over: nobody else is sent into the room.
+#[tokio::test]
+async fn a_recorder_that_is_kicked_while_nobody_has_taken_over_ends_the_recording() {
+    let mut house = House::with("limits.hand_over_seconds = 60", false).await;
+    let mut recording = house.begin(&request("run-1", plain)).await;
+    let mut child = house.player().await;
+    child.go_live().await;
+    child.segment(0).await;
+    house.stop.cancel();
+    soon("the offer", async {
+        while !house.record_of(&recording.path).await.owner.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    child.see(Seen::Removed).await;
+    child.finish().await;
+    recording.ends().await;
+    let record = house.record_of(&recording.path).await;
+    assert_eq!((record.phase, record.reason.as_deref()), (Phase::Ended, Some("removed")));
+    assert_eq!(epochs_stored(&house), [(1, true)]);
+}
+
 #[tokio::test]
 async fn a_worker_told_to_stop_in_the_lobby_offers_the_recording() {
     let mut house = House::open().await;
