@@ -475,7 +475,9 @@ impl Film {
         let offsets = |at: f64| {
             let from = codes.shown.partition_point(|shown| shown.at <= at - 10.0);
             let near = codes.shown[from..].iter().take_while(|shown| shown.at < at + 10.0);
-            near.map(|shown| shown.wall - shown.at).max_by(f64::total_cmp)
+            let offset = |shown: &super::look::Shown| shown.wall - shown.at;
+            // Where sound alone was kept, the last code before it must do.
+            near.map(offset).max_by(f64::total_cmp).or_else(|| codes.shown[..from].last().map(offset))
         };
         let beeps = sound.beeps(person.pitch).into_iter().filter_map(|at| Some(at + offsets(at)?)).collect();
         Ok(Self { codes, beeps })

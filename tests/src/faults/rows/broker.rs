@@ -239,8 +239,8 @@ pub(crate) async fn half_open(bench: &mut Bench) -> anyhow::Result<Verdict> {
     }
     let worst = noticed.iter().copied().fold(0.0, f64::max);
     Ok(Verdict::of(worst / heartbeat, times)
-        // The look at the connection's status takes half a second more.
-        .holds(worst <= 2.0 * heartbeat + 1.0, format!("noticed after {worst:.1} s"))
+        // Two have to be missed, looked for twice in each; our look at the connection's status takes half a second more.
+        .holds(worst <= 2.5 * heartbeat + 1.0, format!("noticed after {worst:.1} s"))
         .with("heartbeat_s", heartbeat)
         .with("noticed_s", noticed.iter().map(|s| (s * 10.0).round() / 10.0).collect::<Vec<_>>()))
 }
