@@ -198,6 +198,7 @@ pub(crate) fn picture_caps(width: u32, height: u32, fps: Option<u32>) -> Caps {
     }
 }
 
+/// Whole numbers from the decoder to the encoder: there is no sample that is no number, and sums are cut off.
 fn sound_caps() -> Caps {
     Caps::builder("audio/x-raw")
         .field("format", "S16LE")

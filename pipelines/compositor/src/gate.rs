@@ -12,7 +12,8 @@ use media::{Codec, Frame, FrameSink};
 const MOST_QUEUED_BYTES: u64 = 4 << 20;
 /// As [`MOST_QUEUED_BYTES`], for streams with few bytes.
 const MOST_QUEUED: Duration = Duration::from_secs(5);
-/// The largest picture that is decoded: more than any meeting sends, less than a decoder would choke on.
+/// The largest picture that is decoded: more than any meeting sends, less than a decoder would choke on. Whoever sends a
+/// larger one is not asked for a lower layer: no simulcast is subscribed, so there is none to be had.
 pub(crate) const LARGEST_PICTURE: (u32, u32) = (4096, 2304);
 /// Silence up to this long between packets is taken for loss and concealed; longer is silence (RFC 6716 2.1.9).
 const LONGEST_LOSS: u64 = 120_000_000;

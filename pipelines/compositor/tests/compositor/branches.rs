@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use media::{Codec, Frame};
+use media::{Codec, Frame, Track};
 
 use crate::support::decode::{Colour, Pictures, Sound};
 use crate::support::film::Film;
-use crate::support::rig::Rig;
+use crate::support::rig::{Recorded, Rig};
 use crate::support::{SMALL, rect, scene, spec, tile, track};
 
 const RED: u32 = 0xffff_0000;
@@ -140,6 +140,8 @@ async fn tracks_of_nothing_and_of_one_packet_are_no_trouble() {
         film.finish();
     }
     let recorded = rig.drain().await;
+    let frames = recorded.video.lasts().as_secs_f64() * 30.0;
+    assert_eq!(Pictures::of(&recorded.video).count(), frames.round() as usize);
     // A decoder of Opus waits for the second packet, and says at the very end that it made nothing of the first.
     assert!(recorded.broken.iter().all(|track| *track == tracks[4].id), "{:?}", recorded.broken);
     let pictures = Pictures::of(&recorded.video);
@@ -194,17 +196,70 @@ async fn a_broken_track_works_again_once_it_is_added_anew() {
     assert_eq!(pictures.colour(pictures.at(at + SECOND), 160, 90), Colour::Red);
 }
 
+/// A camera and the voice of the same person.
+fn person(codec: Codec) -> (Track, Track) {
+    let camera = track("camera", codec);
+    let voice = Track { participant: camera.participant.clone(), ..track("voice", Codec::Opus) };
+    (camera, voice)
+}
+
+/// Whether a tone of 500 Hz is in each tenth of a second.
+fn is_heard(recorded: &Recorded, from: Duration, to: Duration) {
+    let sound = Sound::of(&recorded.audio);
+    for tenth in 0..u32::try_from((to - from).as_millis() / 100).unwrap() {
+        let from = from + tenth * SECOND / 10;
+        let tone = sound.tone(500.0, from, from + SECOND / 10);
+        assert!(tone > 0.3, "{tone} after {tenth} tenths");
+    }
+}
+
 #[tokio::test]
 async fn a_giant_picture_is_refused_before_it_is_decoded() {
     let mut rig = Rig::start(&spec(SMALL)).await;
-    let giant = track("giant", Codec::H264);
+    let (giant, voice) = person(Codec::H264);
     rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&giant), "", rect(0, 0, 320, 180))]));
-    let film = Film::h264(&Film::colour(RED), (4112, 64), 60);
-    let playing = film.play(&rig.time, rig.time.now(), rig.compositor.add_track(&giant).unwrap());
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let films = [
+        (&giant, Film::h264(&Film::colour(RED), (4112, 64), 60)),
+        (&voice, Film::opus("wave=sine freq=500 volume=0.5", 3)),
+    ];
+    let playing = films.map(|(track, film)| film.play(&rig.time, begin, rig.compositor.add_track(track).unwrap()));
     rig.until("the track is given up", |rig| rig.broken == [giant.id.clone()]).await;
+    rig.recorded(at + 5 * SECOND / 2).await;
     drop(playing);
-    let pictures = Pictures::of(&rig.drain().await.video);
-    assert_ne!(pictures.colour(pictures.count() - 1, 160, 60), Colour::Red);
+    let recorded = rig.drain().await;
+    let pictures = Pictures::of(&recorded.video);
+    for n in 0..pictures.count() {
+        assert_ne!(pictures.colour(n, 160, 90), Colour::Red, "{n}");
+    }
+    is_heard(&recorded, at + SECOND / 5, at + 5 * SECOND / 2);
+}
+
+#[tokio::test]
+async fn a_giant_vp8_picture_is_dropped_and_its_sender_is_heard() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let (camera, voice) = person(Codec::Vp8);
+    rig.compositor.arrange(&scene(SMALL, vec![tile(Some(&camera), "", rect(0, 0, 320, 180))]));
+    // Whole and wide, so that a decoder would show it; one that only says so, none would.
+    let giant = Film::vp8(&Film::colour(RED), (4112, 64), 60);
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let films = [
+        (&camera, giant.then(Film::vp8(&Film::colour(GREEN), (160, 90), 60))),
+        (&voice, Film::opus("wave=sine freq=500 volume=0.5", 4)),
+    ];
+    let playing = films.map(|(track, film)| film.play(&rig.time, begin, rig.compositor.add_track(track).unwrap()));
+    rig.recorded(at + 7 * SECOND / 2).await;
+    drop(playing);
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let pictures = Pictures::of(&recorded.video);
+    let colours = |from, to| (pictures.at(from)..pictures.at(to)).map(|n| pictures.colour(n, 160, 90));
+    assert!(colours(Duration::ZERO, at + 7 * SECOND / 2).all(|colour| colour != Colour::Red));
+    assert!(colours(at + SECOND / 2, at + 2 * SECOND).all(|colour| colour == Colour::Card));
+    assert!(colours(at + 5 * SECOND / 2, at + 7 * SECOND / 2).all(|colour| colour == Colour::Green));
+    is_heard(&recorded, at + SECOND / 5, at + 7 * SECOND / 2);
 }
 
 #[tokio::test]

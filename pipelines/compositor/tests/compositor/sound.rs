@@ -119,3 +119,44 @@ async fn a_voice_may_turn_from_one_channel_to_two() {
         assert!(tone > 0.3, "{tone} after {tenth} tenths");
     }
 }
+
+#[tokio::test]
+async fn packets_of_120_ms_are_heard_whole() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let voice = track("voice", Codec::Opus);
+    let film = Film::opus("wave=sine freq=500 volume=0.5", 3).in_long_packets();
+    assert_eq!(film.0.len(), 25);
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing = film.play(&rig.time, begin, rig.compositor.add_track(&voice).unwrap());
+    rig.recorded(at + 7 * SECOND / 2).await;
+    drop(playing);
+    let recorded = rig.drain().await;
+    assert!(recorded.broken.is_empty(), "{:?}", recorded.broken);
+    let sound = Sound::of(&recorded.audio);
+    // All but the last: a decoder that mends losses keeps each packet back until it has the next, or the end.
+    for twentieth in 1..57 {
+        let from = at + twentieth * SECOND / 20;
+        let tone = sound.tone(500.0, from, from + SECOND / 20);
+        assert!((0.45..0.55).contains(&tone), "{tone} after {twentieth} twentieths");
+    }
+    assert!(sound.tone(500.0, at + 16 * SECOND / 5, at + 17 * SECOND / 5) < 0.02, "and no longer");
+}
+
+#[tokio::test]
+async fn many_loud_voices_are_cut_off_and_do_not_turn_over() {
+    let mut rig = Rig::start(&spec(SMALL)).await;
+    let film = Film::opus("wave=sine freq=500 volume=1.0", 3);
+    let begin = rig.soon();
+    let at = rig.position(begin);
+    let playing = ["one", "two", "three"].map(|name| {
+        let voice = track(name, Codec::Opus);
+        film.clone().play(&rig.time, begin, rig.compositor.add_track(&voice).unwrap())
+    });
+    rig.recorded(at + 5 * SECOND / 2).await;
+    drop(playing);
+    let sound = Sound::of(&rig.drain().await.audio);
+    // Three times too loud and cut off, a tone is nearly square: 1.2. Turned over, 0.6 of it would be left.
+    let tone = sound.tone(500.0, at + SECOND / 2, at + 5 * SECOND / 2);
+    assert!(tone > 0.9, "{tone}");
+}

@@ -26,7 +26,7 @@
 //! | a sender's report of another century | nothing | `a_report_from_another_century_does_not_part_sound_from_picture` |
 //! | a track of nothing, or of one packet | nothing is shown or heard of it | `compositor`: `tracks_of_nothing_and_of_one_packet_are_no_trouble` |
 //! | pictures before any key frame | asked for at 1, 2, 4 … 16 s; dropped | `askings_grow_to_sixteen_seconds`, `a_late_route_gets_its_key_frame_by_rtcp` |
-//! | pictures above 4096×2304 | dropped before decoding; sound goes on | `a_giant_picture_is_refused_before_it_is_decoded`, `a_vp8_key_frame_tells_its_size` |
+//! | pictures above 4096×2304 | dropped before decoding; sound goes on | `a_giant_picture_is_refused_before_it_is_decoded`, `a_giant_vp8_picture_is_dropped_and_its_sender_is_heard`, `a_vp8_key_frame_tells_its_size` |
 //! | another size in each picture | above ten a second the last one stands | `a_picture_that_changes_its_size_all_the_time_stands_still_until_it_has_settled` |
 //! | another codec in mid call | another track in the same place | `another_codec_is_another_track_…`, `a_track_may_change_its_codec_in_mid_call` |
 //! | broken H.264, MVC and SVC | its own tile | `spoilt_h264_costs_its_own_tile_and_nothing_else`, `a_broken_stream_ends_its_own_branch_and_nothing_else` |
