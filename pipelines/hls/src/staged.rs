@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use media::{Init, Part, Rendition, SegmentClosed, WallTime};
 
-use crate::stream::{Open, ROUNDING, Segment, Stream, sum, whole};
+use crate::stream::{Open, ROUNDING, Segment, Stream, frayed, sum, whole};
 use crate::{PushError, Webinar};
 
 /// More workers never wait for one recording. The lowest of more has been superseded.
@@ -18,9 +18,6 @@ const MOST_STAGED: usize = 4;
 
 /// The live epoch may be listed so much past a beginning and still go on there: about a part.
 const TWICE: Duration = Duration::from_millis(600);
-
-/// Where a worker stops, its sound and its picture end up to so far apart: two pictures at 25 a second.
-const FRAYED: Duration = Duration::from_millis(80);
 
 /// All that a higher epoch has pushed, until viewers go on with it.
 #[derive(Debug, Default)]
@@ -195,8 +192,7 @@ impl Webinar {
             let mut parts = stream.open.take(number);
             parts.truncate(count);
             let short = Segment { parts: Vec::new(), ..short };
-            let here = sum(&parts).abs_diff(lasts) <= FRAYED;
-            stream.push(if here { Segment { parts, ..short } } else { short });
+            stream.push(if frayed(&parts, lasts) { Segment { parts, ..short } } else { short });
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::PushError;
 /// Parts are as long as their frames say; the sum may differ from the segment by rounding, not by a frame.
 pub(crate) const ROUNDING: Duration = Duration::from_millis(10);
 
+/// Two pictures at 25 a second, or four packets of sound.
+const FRAYED: Duration = Duration::from_millis(80);
+
 /// One place on the timeline.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -104,6 +107,12 @@ pub(crate) fn sum(parts: &[Part]) -> Duration {
 /// Whether `parts` are all of a segment that lasts `lasts`.
 pub(crate) fn whole(parts: &[Part], lasts: Duration) -> bool {
     sum(parts).abs_diff(lasts) <= ROUNDING
+}
+
+/// Whether `parts` are all of a segment that lasts `lasts` in another rendition: where a worker stops, its sound and its
+/// picture do not end together.
+pub(crate) fn frayed(parts: &[Part], lasts: Duration) -> bool {
+    sum(parts).abs_diff(lasts) <= FRAYED
 }
 
 #[derive(Debug, Default)]

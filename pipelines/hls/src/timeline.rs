@@ -6,7 +6,7 @@ use std::time::Duration;
 use media::{MediaTime, Rendition, SegmentClosed, WallTime};
 
 use crate::Webinar;
-use crate::stream::{Segment, Stream, whole};
+use crate::stream::{Segment, Stream, frayed};
 
 /// The longest run of lost segments that is filled with GAPs: about a day. What claims more is a broken counter.
 pub(crate) const MOST_LOST: u64 = 30_000;
@@ -110,7 +110,7 @@ impl Webinar {
                 let gap = Segment { parts: Vec::new(), ..*model };
                 let Some(stream) = self.streams.get_mut(&name) else { return };
                 let parts = if gap.epoch == live { stream.open.take(gap.number) } else { Vec::new() };
-                stream.push(if whole(&parts, gap.lasts) { Segment { parts, ..gap } } else { gap });
+                stream.push(if frayed(&parts, gap.lasts) { Segment { parts, ..gap } } else { gap });
             }
         }
     }
