@@ -45,6 +45,9 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(60),
 ];
 
+/// From one look for parked messages to the next: an alarm that is seen within the quarter of an hour.
+const PARKED: Duration = Duration::from_secs(15 * 60);
+
 /// Consumes `epoch.stored` until `stop`, then ends what is under way.
 ///
 /// # Errors
@@ -59,10 +62,11 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
     let mut work = broker.work(Work::Finalize, slots).await?;
     tracing::info!(slots, "finalizer ready");
 
-    let mut steward = JoinSet::new();
+    let mut rounds = JoinSet::new();
+    rounds.spawn(watch_parked(broker.clone(), stop.clone()));
     if config.steward_minutes > 0 {
         let pause = Duration::from_secs(60 * u64::from(config.steward_minutes));
-        steward.spawn(look_after(Arc::clone(&finalizer), broker.clone(), pause, stop.clone()));
+        rounds.spawn(look_after(Arc::clone(&finalizer), broker.clone(), pause, stop.clone()));
     }
     let mut running = JoinSet::new();
     loop {
@@ -75,7 +79,7 @@ pub async fn run(sections: &Sections, stop: CancellationToken) -> anyhow::Result
         running.spawn(async move { handle(&finalizer, &broker, delivery, &stop).await });
     }
     while running.join_next().await.is_some() {}
-    while steward.join_next().await.is_some() {}
+    while rounds.join_next().await.is_some() {}
     Ok(())
 }
 
@@ -99,7 +103,6 @@ async fn look_after(finalizer: Arc<Finalizer>, broker: Broker, pause: Duration, 
                 }
             }
         }
-        alarm(&broker).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -107,16 +110,23 @@ async fn look_after(finalizer: Arc<Finalizer>, broker: Broker, pause: Duration, 
     }
 }
 
-/// What no service could deal with waits for a person, who must hear of it.
-async fn alarm(broker: &Broker) {
-    match broker.parked_count().await {
-        Ok(0) => {}
-        Ok(parked) => tracing::error!(
-            parked,
-            "messages wait in the queue lectern.parked; mend what their header x-lectern-reason says, and move them back \
-             to the queue in x-lectern-queue, or delete them"
-        ),
-        Err(error) => tracing::warn!(error = %chain(&error), "could not look for parked messages"),
+/// What no service could deal with waits for a person, who must hear of it, whether or not there is a steward.
+async fn watch_parked(broker: Broker, stop: CancellationToken) {
+    loop {
+        match stop.run_until_cancelled(broker.parked_count()).await {
+            None => return,
+            Some(Ok(0)) => {}
+            Some(Ok(parked)) => tracing::error!(
+                parked,
+                "messages wait in the queue lectern.parked; mend what their header x-lectern-reason says, and move them \
+                 back to the queue in x-lectern-queue, or delete them"
+            ),
+            Some(Err(error)) => tracing::warn!(error = %chain(&error), "could not look for parked messages"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PARKED) => {}
+        }
     }
 }
 
