@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use claim::Record;
+use claim::{EPOCHS, Record};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use media::{MediaTime, Rendition, WallTime};
 use sha2::{Digest, Sha256};
@@ -141,7 +141,7 @@ pub(crate) async fn gather(
     let lying = Lying::list(store, path).await?;
     let mut gathered = Gathered::default();
     // A record that somebody put back from a backup knows fewer epochs than there are.
-    for number in 1..=record.epoch.max(lying.last_epoch(path)) {
+    for number in 1..=record.epoch.max(lying.last_epoch(path)).min(EPOCHS) {
         Reading { store, path, lying: &lying, number, into: &mut gathered }.epoch(record, identity).await?;
     }
     let there = gathered.epochs.iter().map(|epoch| epoch.number);

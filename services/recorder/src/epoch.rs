@@ -63,6 +63,8 @@ pub(crate) async fn record(shop: &Arc<Shop>, job: Job, news: watch::Receiver<Opt
     begin(&mut epochs, job);
     loop {
         tokio::select! {
+            // What was passed on by the last epoch comes before that one's end.
+            biased;
             Some(held) = passed_on.recv() => {
                 let pause = PAUSE * held.record.idle.saturating_sub(1);
                 // Told to stop, it is tried at once: a steward elsewhere finds it either way.

@@ -58,7 +58,7 @@ pub(crate) struct Jsep {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) sdp: String,
-    /// What it offers is encrypted end to end. Janus says so of subscriptions since 1.2.
+    /// What it offers is encrypted end to end. Newer servers than Debian 12's say so of subscriptions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) e2ee: bool,
 }

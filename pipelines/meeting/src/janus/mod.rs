@@ -60,8 +60,6 @@ pub(crate) struct Room {
     /// Whom we receive, by feed; dropping a sender ends that reception.
     feeds: HashMap<Id, watch::Sender<Streams>>,
     receptions: JoinSet<Option<Id>>,
-    /// Something of this room has been received.
-    readable: bool,
     events: mpsc::UnboundedSender<Event>,
     awake: mpsc::UnboundedSender<media::TrackId>,
     woken: mpsc::UnboundedReceiver<media::TrackId>,
@@ -127,7 +125,6 @@ pub(crate) async fn join(
         routes,
         feeds: HashMap::new(),
         receptions: JoinSet::new(),
-        readable: false,
         events,
         awake,
         woken,
@@ -156,7 +153,10 @@ impl Room {
                 }
                 Some(ended) = self.receptions.join_next() => match ended {
                     Ok(None) => Fate::Goes,
-                    Ok(Some(encrypted)) => self.leave_out(&encrypted),
+                    Ok(Some(encrypted)) => {
+                        self.leave_out(&encrypted);
+                        Fate::Goes
+                    }
                     Err(error) => {
                         tracing::error!(%error, "receiving a publisher came to a bad end");
                         Fate::Goes
@@ -206,17 +206,16 @@ impl Room {
         self.take(steps);
     }
 
-    /// What `feed` sends is encrypted end to end, so nobody is told of it. Only a room of which there was nothing else
-    /// to be had, ever, is given up: one stranger with such a browser must not end a lecture's recording.
-    fn leave_out(&mut self, feed: &Id) -> Fate {
+    /// What `feed` sends is encrypted end to end, so nobody is told of it. The room goes on, whoever else is in it: one
+    /// stranger with such a browser must not end a lecture's recording, nor one that comes first begin none.
+    fn leave_out(&mut self, feed: &Id) {
         // Else they have left, or send anew and are received anew.
         if !self.feeds.get(feed).is_some_and(watch::Sender::is_closed) {
-            return Fate::Goes;
+            return;
         }
         tracing::warn!(?feed, "a publisher encrypts end to end and is left out");
         let steps = self.roster.hide(feed);
         self.take(steps);
-        if self.readable || !self.feeds.is_empty() { Fate::Goes } else { Fate::Ends(Event::Lost(Loss::Encrypted)) }
     }
 
     fn take(&mut self, steps: Vec<Step>) {
@@ -266,7 +265,6 @@ impl Room {
         for reception in self.feeds.values() {
             for (stream, outlet) in reception.borrow().iter() {
                 let (silence, ever) = outlet.silence();
-                self.readable |= ever;
                 if !stream.may_rest && silence > if ever { MUTE } else { FIRST_PACKET } {
                     outlet.watch();
                     silent.push(stream.track.clone());

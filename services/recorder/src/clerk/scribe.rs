@@ -230,6 +230,8 @@ impl Scribe {
                 "the ledger does not know that nothing was captured; trying again"
             );
             tokio::time::sleep(PAUSE).await;
+            // Else others take us for dead, and join a room that may be over.
+            self.beat().await;
         }
     }
 

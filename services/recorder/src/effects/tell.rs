@@ -114,7 +114,10 @@ impl Effects {
         let ours = if self.heard_of.shutdown { Reason::WorkerStopped } else { Reason::WorkerBroken };
         let (phase, reason, body) = match self.job.held.earlier() || self.keeper.captured() {
             true => (Phase::Ended, self.heard_of.end.unwrap_or(ours), Body::EpochStored(record.stored(true))),
-            false => (Phase::Failed, Reason::WorkerBroken, failed(record, Reason::WorkerBroken, true)),
+            false => match self.heard_of.end {
+                Some(why) => (Phase::Empty, why, failed(record, why, false)),
+                None => (Phase::Failed, Reason::WorkerBroken, failed(record, Reason::WorkerBroken, true)),
+            },
         };
         LastResort { phase, reason, tell: std::iter::once(body).chain(self.stream_ended()).collect() }
     }
