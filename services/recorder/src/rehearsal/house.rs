@@ -388,7 +388,16 @@ fn shop(
 }
 
 async fn serve(s3: &mut JoinSet<()>, folder: &std::path::Path, at: SocketAddr) -> SocketAddr {
-    let embedded = Embedded::bind(at, folder, "AKTEST", "secret-word").await.unwrap();
+    // The one before lets go of its folder when its last request has ended.
+    let embedded = soon("the store opens", async {
+        loop {
+            match Embedded::bind(at, folder, "AKTEST", "secret-word").await {
+                Ok(embedded) => break embedded,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    })
+    .await;
     let address = embedded.address();
     s3.spawn(embedded.run(CancellationToken::new()));
     address
