@@ -1,22 +1,7 @@
 //! What must not come in, each with its word for machines.
 //!
-//! The rows of trust.md 6 that come by RabbitMQ or from the room's people, and where each is tested:
-//!
-//! | row | input | outcome | test |
-//! |---|---|---|---|
-//! | 1-6, 9, 13 | not an event, or not ours | parked with a word | here |
-//! | 7, 8 | a replay; an end before its start | stale or tombstoned | `gate.rs` |
-//! | 10 | a duration below 0 or of 10 years | 12 h, or less by policy | here: `an_absurd_duration_comes_to_twelve_hours`; recorder `config`: `nobody_records_longer_than_is_configured_nor_than_twelve_hours`; bridge `policy`: `what_is_wrong_is_named_by_rule_and_field` |
-//! | 11 | a start for a room that is recorded by another policy | refused, or a recording of its own where its rule may be asked for | bridge `policy`: `a_run_is_recorded_twice_only_by_two_rules_that_may_be_asked_for` |
-//! | 12 | an HMAC that is wrong or missing, or by the key before | parked with an alarm; the key before is believed | broker `signature`, `trust.rs` |
-//! | 14 | an address to call | passed over or refused; there are no callbacks | here: `an_address_is_passed_over_or_refused`; bridge `restart.rs`: `an_address_in_an_event_is_never_called` |
-//! | 15 | a message that fails six times | parked at the limit of 5; the finalizer's alarm counts what is parked | broker `queues.rs`: `a_message_that_fails_six_times_is_parked` |
-//! | 16 | AMQP headers of wrong types, a reply-to bomb | passed over, nobody is answered | broker `trust.rs`: `headers_of_every_sort_are_passed_over_and_nobody_is_replied_to` |
-//! | 17, 18 | join tokens | not applicable: Janus has none; comes with a platform that mints them. PIN and API secret: meeting `janus.rs`: `each_closed_door_says_which_it_is`, `named_rooms_and_secrets_work_and_can_be_checked` |
-//! | 19 | a locked or end-to-end encrypted room | locked by PIN or token: refused, with what to do, as above. Encrypted: missing, the connector does not look at VideoRoom's `require_e2ee` | meeting `janus.rs` |
-//! | 20 | the host removes the recorder | told within 2 s, kept, no coming back | meeting `janus.rs`: `the_end_of_a_meeting_says_how_it_came`; recorder `recordings`: `a_recorder_that_is_kicked_keeps_what_it_has_and_does_not_come_back` |
-//! | 22 | 5000 comings and goings a minute | bounded and told whole; two layouts a second | bridge `flood.rs`; session `table.rs`: `a_crowd_moves_the_picture_at_most_twice_a_second_and_ends_in_the_right_place`; `gate.rs`: `a_flood_of_events_does_not_grow_the_memory_without_end` |
-//! | 23 | two participants of one identity | both kept | bridge `restart.rs`: `two_of_one_name_are_two_and_our_sign_is_no_disguise_for_staying`; meeting `janus.rs`: `namesakes_stay_two_and_who_comes_back_gets_new_tracks` |
+//! The numbers of rows are those of the list of bad input that the design began with; where each row is tested, here and
+//! elsewhere, stands in the end-to-end package: `tests/tests/bad_input_rows.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // clippy.toml frees #[test] functions, not their helpers.
 
 use events::{DecodeError, Event, MAX_BYTES, TenantId};

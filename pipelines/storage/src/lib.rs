@@ -13,7 +13,7 @@
 //! SHA-256, never an ETag. What is under a key ending in `.age` is an age file, or it is not put.
 //!
 //! What a store, a disk or a stranger may come with, and the test that shows what happens then, stand row by row in
-//! `tests/rows.rs`.
+//! `tests/tests/bad_input_rows.rs` of the end-to-end package, rows 39 to 51.
 //!
 //! A closed client over one protocol, and no trait: AWS, Ceph, MinIO, versitygw and the [`embedded`] store are told
 //! apart by configuration alone, and tests run the same suite over two of them.

@@ -117,6 +117,22 @@ mod tests {
     }
 
     #[test]
+    fn a_storm_is_noted_up_to_its_bound_and_those_noted_still_leave() {
+        let mut room = room();
+        room.joined(None, WallTime(1));
+        let bot = |n: usize| who(&n.to_string(), "Ann");
+        for n in 0..=LONGEST {
+            room.arrived(&bot(n), WallTime(2));
+        }
+        for n in [0, LONGEST - 1, LONGEST] {
+            room.departed(&bot(n).id, WallTime(3));
+        }
+        let people = room.describe().unwrap().participants;
+        assert_eq!(people.len(), LONGEST);
+        assert_eq!([0, 1, LONGEST - 1].map(|n| people[n].left), [Some(WallTime(3)), None, Some(WallTime(3))]);
+    }
+
+    #[test]
     fn without_a_sign_there_is_nothing_to_describe() {
         assert!(room().describe().is_none());
     }

@@ -298,7 +298,10 @@ impl S3 for Liar {
             let contents = Some(contents.collect());
             return Ok(S3Response::new(ListObjectsV2Output { contents, ..Default::default() }));
         }
+        // An entry on each page, so that nothing but the token says that it is the same one.
+        let key = Some(format!("{}x", req.input.prefix.unwrap_or_default()));
         Ok(S3Response::new(ListObjectsV2Output {
+            contents: Some(vec![Object { key, size: Some(1), ..Default::default() }]),
             is_truncated: Some(true),
             next_continuation_token: Some("again".into()),
             ..Default::default()

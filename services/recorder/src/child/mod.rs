@@ -11,29 +11,9 @@
 //! is first told something else than to join has no room, and may connect to nothing.
 //!
 //! # Bad input
-//! What strangers may send, what comes of it, and the test that shows it. Whatever kills this process all the same costs
-//! the gap of a restart; a track that kills it three times is no longer recorded (`blame`).
-//!
-//! | sent | comes of it | test |
-//! |---|---|---|
-//! | an offer of 5 MB or of 10,000 media | refused from 256 KiB, from 65 media | `meeting`: `what_cannot_be_trusted_or_is_too_big_is_refused` |
-//! | codecs that we do not know | left alone, not received | `a_medium_without_our_codecs_is_left_alone` |
-//! | RTP of another version, padding beyond the packet | the packet is dropped and counted, and none else | `packets_that_are_against_the_rules_are_dropped_and_counted_and_the_rest_goes_on` |
-//! | an extension beyond the packet | dropped and counted before it is decrypted | the same, `each_length_within_a_packet_is_held_against_its_own` |
-//! | a jump of RTP time by 2^31 | no hole; sound and picture stay together | `a_jump_of_rtp_time_leaves_no_hole_of_hours`, `a_jump_of_rtp_time_does_not_part_sound_from_picture` |
-//! | another SSRC | the same track, from its key frame on | `a_new_ssrc_takes_over_the_track_from_a_key_frame_on` |
-//! | sequence numbers that begin anew | nothing | `numbers_that_begin_anew_lose_nothing` |
-//! | a sender's report of another century | nothing | `a_report_from_another_century_does_not_part_sound_from_picture` |
-//! | a track of nothing, or of one packet | nothing is shown or heard of it | `compositor`: `tracks_of_nothing_and_of_one_packet_are_no_trouble` |
-//! | pictures before any key frame | asked for at 1, 2, 4 … 16 s; dropped | `askings_grow_to_sixteen_seconds`, `a_late_route_gets_its_key_frame_by_rtcp` |
-//! | pictures above 4096×2304 | dropped before decoding; sound goes on | `a_giant_picture_is_refused_before_it_is_decoded`, `a_giant_vp8_picture_is_dropped_and_its_sender_is_heard`, `a_vp8_key_frame_tells_its_size` |
-//! | another size in each picture | above ten a second the last one stands | `a_picture_that_changes_its_size_all_the_time_stands_still_until_it_has_settled` |
-//! | another codec in mid call | another track in the same place | `another_codec_is_another_track_…`, `a_track_may_change_its_codec_in_mid_call` |
-//! | broken H.264, MVC and SVC | its own tile | `spoilt_h264_costs_its_own_tile_and_nothing_else`, `a_broken_stream_ends_its_own_branch_and_nothing_else` |
-//! | Opus of 120 ms; pauses | their own length; silence | `opus_packets_tell_their_length`, `a_pause_in_a_voice_is_silence_and_what_follows_is_in_time` |
-//! | Opus that turns from one channel to two | always decoded to two | `a_voice_may_turn_from_one_channel_to_two` |
-//! | samples that are no numbers | cannot come: Opus is decoded to whole numbers | – |
-//! | nothing at all | the recording ends empty after `lobby_seconds` | `session`: table, "lobby" |
+//! What strangers may send, what comes of it, and the tests that show it: `tests/tests/bad_input_rows.rs`, rows 24 to 35.
+//! Whatever kills this process all the same costs the gap of a restart; a track that kills it three times is no longer
+//! recorded (`blame`).
 
 pub mod cage;
 mod stage;
