@@ -2,9 +2,10 @@
 //! descriptors, threads. Then decodes the film and counts what is missing.
 //!
 //! # Design
-//! A leak is what keeps growing once everything has been used for a while, so the first tenth of the time is left out and
-//! a straight line is laid through the rest. Its slope is the figure, in MiB per hour; what a run fails for is growth
-//! over its own length, so that a short run does not fail for noise.
+//! A leak is what keeps growing once everything has been used for a while, so the first quarter of the time is left out
+//! (an origin fills its window of 15 minutes twice before it forgets as much as it takes) and a straight line is laid
+//! through the rest. Its slope is the figure, in MiB per hour; what a run fails for is growth over its own length, so that
+//! a short run does not fail for noise.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 const EVERY: Duration = Duration::from_secs(5);
 /// What a process may have grown by at the end, in MiB: less than allocators move by themselves.
 const GROWN_MB: f64 = 12.0;
-/// What a process may have opened or started more at the end than after the first tenth.
+/// What a process may have opened or started more at the end than after the first quarter.
 const MORE: f64 = 2.0;
 
 #[derive(Debug, Parser)]
@@ -133,9 +134,9 @@ fn processes(campus: &Campus, worker: &Service, origin: &Service) -> Vec<(String
     all
 }
 
-/// What a process held after the first tenth and at the end, and how it grew.
+/// What a process held after the first quarter and at the end, and how it grew.
 fn figures(name: &str, seen: &[(f64, Held)], check: &mut impl FnMut(bool, String)) -> Value {
-    let rest = &seen[seen.len() / 10..];
+    let rest = &seen[seen.len() / 4..];
     let of = |what: fn(&Held) -> f64| rest.iter().map(|(at, held)| (*at, what(held))).collect::<Vec<_>>();
     let rise = |points: &[(f64, f64)]| {
         let (slope, level) = line(points)?;
