@@ -9,7 +9,7 @@
 //! * Janus tells of a moderator's mute but not of a publisher's own. A camera or microphone from which no packet comes
 //!   for 2 s is reported as muted, a screen never: a slide that stands still is not sent.
 //! * What is encrypted end to end is noise to a recorder. Whether a room takes nothing else stands in the server's list,
-//!   which private rooms are not in; of a publisher, the offer says it (Janus 1.2 and later).
+//!   which private rooms are not in; of a publisher, the offer says it, where the server passes that on.
 //! * People without media are known where the room has `notify_joining`; Janus tells of nobody else.
 
 mod door;

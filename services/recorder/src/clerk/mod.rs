@@ -77,7 +77,8 @@ pub(crate) enum Duty {
 
 /// What becomes of a recording that nobody goes on with.
 pub(crate) struct LastResort {
-    /// ENDED if there is something to be made into a file, else FAILED.
+    /// ENDED if there is something to be made into a file, or was in an earlier epoch; EMPTY if it was over before
+    /// anything was captured; else FAILED.
     pub(crate) phase: Phase,
     pub(crate) reason: Reason,
     pub(crate) tell: Vec<Body>,

@@ -310,7 +310,7 @@ fn flipped(bytes: &[u8], chance: &mut impl Rng) -> Vec<u8> {
 
 /// F32.
 pub(crate) async fn two(bench: &mut Bench) -> anyhow::Result<Verdict> {
-    let times = bench.times(3, 50);
+    let (times, full) = (bench.times(3, 50), bench.full);
     let ended = bench.ended().await?;
     let campus = bench.campus().await?;
     let mut most = 0;
@@ -354,6 +354,7 @@ pub(crate) async fn two(bench: &mut Bench) -> anyhow::Result<Verdict> {
     Ok(Verdict::of(most as f64, times)
         .holds(most == 1, format!("{most} manifests"))
         .holds(wrong.is_empty(), wrong.join("; "))
-        .holds(both > 0, "the two never worked at the same time")
+        // One run in four or five, so three may well be without.
+        .holds(both > 0 || !full, "the two never worked at the same time")
         .with("runs_where_both_worked", both))
 }
